@@ -1,0 +1,38 @@
+# The two commands: `make demo` and `make test`. Both build .venv from requirements.lock first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# torch pins its own CUDA packages; the lock leaves them to it, so that CPU-only builds install too.
+CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
+
+.PHONY: demo test lint lock clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("smifbench needs Python 3.11 or newer; set PYTHON=python3.x") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(VENV)/.installed  ## the embedded experiment, end to end
+	$(BIN)/snakemake
+
+test: $(VENV)/.installed  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## style of Python and Snakemake code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --group test --group dev pyproject.toml \
+		--no-header --no-annotate --no-emit-index-url $(CUDA_PACKAGES:%=--no-emit-package %) -o requirements.lock
+
+clean:  ## remove outputs of the demo, keep the environment
+	rm -rf results/demo data

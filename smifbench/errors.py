@@ -1,0 +1,19 @@
+"""The one exception for a user's mistake, and the hint that names what was probably meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """A mistake in input, configuration or a plug-in, told in one sentence that names the remedy.
+
+    Commands print its message without a traceback and exit with status 2.
+    """
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """Describe an unknown `name` of a `kind` ("method", "key", ...) with the nearest valid one."""
+    known = sorted(known)
+    close = get_close_matches(str(name), known, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}."
+    return UserError(f"unknown {kind} '{name}'; {hint}")

@@ -1,0 +1,120 @@
+"""What a fusion method is: one `FusionMethod` class, and the `Recipe` by which its authors train it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from smifbench.errors import UserError
+from smifbench.problem import FusionProblem
+
+LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the budget is `epochs`, or `steps` where that is given.
+
+    Parameters
+    ----------
+    loss
+        `"l1"` or `"mse"`, the mean over everything; a method's own `training_loss` may go beyond it.
+    optimizer
+        `"adam"` (weight decay in Adam's L2 form) or `"adamw"` (decoupled).
+    lr, betas, weight_decay
+        The optimizer's settings.
+    batch, patch
+        Patches in a batch, and the side of an HR patch in pixels (a multiple of the ratio).
+    epochs, steps
+        Budget. An epoch is one pass over as many patches as tile the training scenes without overlap.
+    schedule
+        `"constant"`, `"cosine"` (to zero at the end of the budget) or `"step"`: times `gamma` at each fraction of
+        the budget in `milestones`.
+    warmup
+        Fraction of the budget over which the learning rate rises linearly from zero.
+    clip_norm
+        Largest norm of the gradient, or None.
+    augment
+        Random quarter turns and flips of every patch.
+    ema
+        Decay of an exponential moving average of the weights, which is then what is kept; None for none.
+    scaling
+        `"none"` feeds images as they are in [0,1]. `"standard"` maps every band of both inputs affinely, outside the
+        network, so that the training images have mean 3 and standard deviation 1 (positive, because some networks
+        cannot output negative values), and maps the output back.
+    """
+
+    loss: str = "l1"
+    optimizer: str = "adam"
+    lr: float = 4e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    batch: int = 64
+    patch: int = 64
+    epochs: float = 2000
+    steps: int | None = None
+    schedule: str = "constant"
+    milestones: tuple[float, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+    clip_norm: float | None = None
+    augment: bool = False
+    ema: float | None = None
+    scaling: str = "none"
+
+
+PAPER_RECIPE = Recipe()
+"""The SMIF-NET paper's one recipe for all networks: L1, Adam at 4e-4, batch 64, 2000 epochs."""
+
+
+class FusionMethod(nn.Module):
+    """Base of every method: subclass it once in `methods/<name>.py`.
+
+    A subclass sets `title` and `citation` (a BibTeX key of `methods/references.bib`), takes `(problem, **options)`
+    with defaults for all options, calls `super().__init__(problem)` and defines `forward`. A network also states its
+    authors' `recipe`; a method that solves instead of learning sets `trainable = False`.
+    """
+
+    title: ClassVar[str]
+    citation: ClassVar[str]
+    recipe: ClassVar[Recipe] = PAPER_RECIPE
+    trainable: ClassVar[bool] = True
+    dead_parameters: ClassVar[dict[str, str]] = {}
+    """Parameters that never receive a gradient: name -> reason."""
+
+    def __init__(self, problem: FusionProblem) -> None:
+        super().__init__()
+        self.problem = problem
+        self.register_forward_pre_hook(_check_inputs)
+
+    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
+        """Fuse a batch: (B, C, H/r, W/r) and (B, c, H, W), values in [0,1], to the HR-HSI (B, C, H, W)."""
+        raise TypeError(f"{type(self).__name__} must define forward(lr_hsi, hr_msi)")
+
+    def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str = "l1") -> Tensor:
+        """Scalar loss of a batch against `hr_hsi` (B, C, H, W); `loss` is the recipe's name for it."""
+        return LOSSES[loss](self(lr_hsi, hr_msi), hr_hsi)
+
+    @classmethod
+    def skip(cls, problem: FusionProblem) -> str | None:
+        """Return the reason why this method cannot take `problem`, or None."""
+        return None
+
+
+def _check_inputs(method: FusionMethod, images: tuple[Tensor, Tensor]) -> None:
+    """Refuse images that do not fit the method's problem, in one sentence."""
+    if torch.jit.is_tracing():
+        return
+    lr_hsi, hr_msi = images
+    problem = method.problem
+    for name, image, channels in (("lr_hsi", lr_hsi, problem.bands), ("hr_msi", hr_msi, problem.msi_bands)):
+        if image.ndim != 4 or image.shape[1] != channels:
+            raise UserError(f"{name} has shape {tuple(image.shape)}; expected (batch, {channels}, height, width)")
+    expected = (lr_hsi.shape[0], lr_hsi.shape[2] * problem.ratio, lr_hsi.shape[3] * problem.ratio)
+    if (hr_msi.shape[0], *hr_msi.shape[2:]) != expected:
+        raise UserError(
+            f"hr_msi has shape {tuple(hr_msi.shape)}; at ratio {problem.ratio} an lr_hsi of {tuple(lr_hsi.shape)} "
+            f"needs ({expected[0]}, {problem.msi_bands}, {expected[1]}, {expected[2]})"
+        )
