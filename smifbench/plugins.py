@@ -4,16 +4,21 @@ A plug-in is a file without a leading underscore. It is loaded under a private p
 `methods` are common names that other packages on the path may carry too.
 """
 
+import ast
 import importlib
 import importlib.machinery
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
-from smifbench.method import FusionMethod
-from smifbench.problem import FusionProblem
+
+if TYPE_CHECKING:
+    from smifbench.method import FusionMethod
+    from smifbench.problem import FusionProblem
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,12 +28,43 @@ def names(folder: str) -> list[str]:
     return sorted(path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_"))
 
 
-def method_class(name: str) -> type[FusionMethod]:
+def sources(folder: str, name: str) -> list[Path]:
+    """Return the plug-in's file and the private files of the same folder that it imports, directly or not."""
+    found: list[Path] = []
+    pending = [f"{name}.py"]
+    while pending:
+        path = ROOT / folder / pending.pop()
+        if path.exists() and path not in found:
+            found.append(path)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+                if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+                    pending.append(f"{node.module}.py")
+    return found
+
+
+def dataset_class(name: str) -> type[DataSet]:
+    """Return the class of `datasets/<name>.py`; raises UserError for an unknown name or a broken file."""
+    return _only_class("datasets", "data set", name, DataSet)
+
+
+def build_dataset(name: str, **options: object) -> DataSet:
+    """Build the data set of `datasets/<name>.py`; raises UserError for an unknown name or option."""
+    cls = dataset_class(name)
+    known = _options(cls)
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of data set {name}", option, known)
+    return cls(**options)
+
+
+def method_class(name: str) -> "type[FusionMethod]":
     """Return the method class of `methods/<name>.py`; raises UserError for an unknown name or a broken file."""
+    from smifbench.method import FusionMethod
+
     return _only_class("methods", "method", name, FusionMethod)
 
 
-def build_method(name: str, problem: FusionProblem, **options: object) -> FusionMethod:
+def build_method(name: str, problem: "FusionProblem", **options: object) -> "FusionMethod":
     """Build one method for `problem`.
 
     Parameters
@@ -53,10 +89,19 @@ def build_method(name: str, problem: FusionProblem, **options: object) -> Fusion
     return cls(problem, **options)
 
 
-def method_options(cls: type[FusionMethod]) -> dict[str, object]:
-    """Options of a method's constructor with their defaults."""
-    parameters = list(inspect.signature(cls).parameters.values())[1:]
-    return {parameter.name: parameter.default for parameter in parameters}
+def method_options(cls: "type[FusionMethod]") -> dict[str, object]:
+    """Options of a method's constructor with their defaults; the first argument is the problem."""
+    return dict(list(_options(cls).items())[1:])
+
+
+def is_random(method: str) -> bool:
+    """Tell whether a method's result depends on a seed: it is trained, or takes an option `seed`."""
+    cls = method_class(method)
+    return cls.trainable or "seed" in method_options(cls)
+
+
+def _options(cls: type) -> dict[str, object]:
+    return {parameter.name: parameter.default for parameter in inspect.signature(cls).parameters.values()}
 
 
 def _only_class(folder: str, kind: str, name: str, base: type) -> type:

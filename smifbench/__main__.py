@@ -1,0 +1,76 @@
+"""The command line: `python -m smifbench COMMAND`."""
+
+import argparse
+import sys
+
+from smifbench.errors import UserError
+
+
+def methods(args: argparse.Namespace) -> None:
+    """List the methods with their options."""
+    from smifbench import plugins
+
+    for name in plugins.names("methods"):
+        cls = plugins.method_class(name)
+        options = ", ".join(f"{key}={value}" for key, value in plugins.method_options(cls).items())
+        kind = "network" if cls.trainable else "solver"
+        print(f"{name:12} {cls.title:12} {kind:8} {options}")
+
+
+def datasets(args: argparse.Namespace) -> None:
+    """List the data sets with their scenes and licence."""
+    from smifbench import plugins
+
+    for name in plugins.names("datasets"):
+        dataset = plugins.build_dataset(name)
+        splits = list(dataset.scenes().values())
+        counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "val", "test"))
+        print(f"{name:14} {dataset.title:20} scenes: {counts}; licence: {dataset.licence}; {dataset.homepage}")
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print the differences between two result folders."""
+    from smifbench import results
+
+    print(results.compare(args.a, args.b).to_string(index=False))
+
+
+def new_method(args: argparse.Namespace) -> None:
+    """Write the skeleton of a new method."""
+    from smifbench import scaffold
+
+    path = scaffold.new_method(args.name)
+    print(f"wrote {path}; add '{args.name}: {{}}' under 'methods:' of a config and run snakemake")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m smifbench", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        added.set_defaults(function=function)
+        return added
+
+    command("methods", methods)
+    command("datasets", datasets)
+    added = command("compare", compare)
+    added.add_argument("a", help="a result folder, such as results/demo")
+    added.add_argument("b", help="another result folder")
+    command("new-method", new_method).add_argument("name", help="lower-case name of the file under methods/")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns its exit status, 2 for a user's mistake."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.function(args)
+    except UserError as error:
+        print(f"smifbench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

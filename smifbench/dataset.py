@@ -1,0 +1,40 @@
+"""What a data set is: named scenes with their splits, how one is read, and how its MSI sees the spectrum."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+
+
+class DataSet:
+    """Base of every data set: subclass it once in `datasets/<name>.py`.
+
+    A subclass sets `title`, `citation` (a BibTeX key of `datasets/references.bib`), `licence` and `homepage`, takes its
+    options as keyword arguments with defaults, and defines `scenes`, `wavelengths_nm`, `srf` and `read`.
+    """
+
+    title: ClassVar[str]
+    citation: ClassVar[str]
+    licence: ClassVar[str]
+    homepage: ClassVar[str]
+
+    def scenes(self) -> dict[str, str]:
+        """Scene names with their split, known without the data: {"scene": "train" | "val" | "test"}."""
+        raise TypeError(f"{type(self).__name__} must define scenes()")
+
+    def fetch(self, folder: Path) -> None:
+        """Put the source files into `folder`, once; nothing to do for data that a package carries."""
+
+    def wavelengths_nm(self, folder: Path) -> np.ndarray:
+        """Band centres (C,) in nanometres."""
+        raise TypeError(f"{type(self).__name__} must define wavelengths_nm(folder)")
+
+    def srf(self, folder: Path) -> np.ndarray:
+        """Spectral response (c, C) of the simulated multispectral sensor, rows sum to 1."""
+        raise TypeError(f"{type(self).__name__} must define srf(folder)")
+
+    def read(self, folder: Path, scene: str) -> np.ndarray:
+        """Read one scene as float32 (C, H, W), scaled once into [0,1]."""
+        raise TypeError(f"{type(self).__name__} must define read(folder, scene)")

@@ -1,0 +1,164 @@
+"""Executing a run: train and fuse, each leaving a folder that the next stage reads.
+
+A method that fails does not stop the others: its failure is written down where its result would stand, and becomes a
+row of `metrics.csv` with `status=failed` and the message.
+"""
+
+import hashlib
+import json
+import logging
+import subprocess
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from smifbench import plugins
+from smifbench.errors import UserError
+from smifbench.files import file_hash, read_json, replacing_folder, write_json
+from smifbench.inference import fuse
+from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
+from smifbench.problem import FusionProblem
+from smifbench.run import Run
+from smifbench.scaling import ScaledNetwork
+from smifbench.scenes import load_pairs, load_problem
+from smifbench.training import HISTORY_COLUMNS, Patches, Training
+
+logger = logging.getLogger(__name__)
+
+NUMERIC_SOURCES = ("training", "method", "scaling", "inference")
+"""Modules of the package that, beside the method's own file, decide what a trained network is."""
+
+
+def resolve_recipe(method: str, base: str, *changes: dict) -> Recipe:
+    """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
+    recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
+    for change in changes:
+        recipe = replace(recipe, **change)
+    return recipe
+
+
+def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str, state: Path, target: Path) -> None:
+    """Train the run's network on the pairs' training split and write weights, history and facts to the folder `target`.
+
+    The half-trained state is kept in the file `state`, from which a killed run goes on; it is removed at the end.
+    """
+    where = _pick_device(device)
+    problem = load_problem(pairs)
+    train, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
+    fingerprint = _fingerprint(run, options, recipe, [pair.data for pair in train])
+
+    def work(folder: Path) -> dict:
+        model = _build(run, problem, options).to(where)
+        patches = Patches.load(train, problem.ratio, where)
+        model.fit(recipe.scaling, patches.lr_hsi, patches.hr_msi)
+        # The order of the patches is the same for every method, its initial weights are its own.
+        order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())
+        training = Training(model, patches, validation, recipe, order, state, fingerprint)
+        training.run(partial(tqdm, desc=f"train {run.method}", unit="step", mininterval=2, disable=None))
+        weights = {name: weight.contiguous() for name, weight in training.finished().state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        pd.DataFrame(training.history, columns=HISTORY_COLUMNS).to_csv(folder / "history.csv", index=False)
+        return {"train_steps": training.step, "train_seconds": round(training.seconds, 3), "recipe": asdict(recipe)}
+
+    _attempt(run, problem, where, target, work)
+    state.unlink(missing_ok=True)
+
+
+def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | None, target: Path) -> None:
+    """Fuse the pairs' test split and write `<scene>.npy`, float32 (C, H, W), and facts to the folder `target`.
+
+    `trained` is the folder that `train_run` wrote, or None for a method that only solves.
+    """
+    before = read_json(trained / "facts.json") if trained else {}
+    where = _pick_device(device)
+    problem = load_problem(pairs)
+
+    def work(folder: Path) -> dict:
+        model = _build(run, problem, options)
+        if trained:
+            model.load_state_dict(load_file(trained / "weights.safetensors"))
+        model.to(where)
+        seconds = {}
+        for pair in load_pairs(pairs, "test"):
+            started = time.perf_counter()
+            estimate = fuse(model, pair.lr_hsi, pair.hr_msi)
+            seconds[pair.scene] = round(time.perf_counter() - started, 4)
+            np.save(folder / f"{pair.scene}.npy", estimate)
+        return {**before, "fuse_seconds": seconds}
+
+    if before.get("status", "ok") != "ok":
+        with replacing_folder(target) as folder:
+            write_json(folder / "facts.json", before)
+    else:
+        _attempt(run, problem, where, target, work)
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the result rows call `device`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def code_id() -> str:
+    """Return `git describe` of the code, or "unknown" outside a git checkout."""
+    command = ["git", "-C", str(plugins.ROOT), "describe", "--always", "--dirty", "--tags"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _pick_device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is 'cuda' but PyTorch sees no GPU; set 'device: cpu' or 'device: auto' in the config")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _build(run: Run, problem: FusionProblem, options: dict) -> ScaledNetwork | FusionMethod:
+    """Build the method with weights that the run's seed decides; a network comes behind its scaling."""
+    torch.manual_seed(zlib.crc32(f"{run.method}/{run.variant}/{run.seed}".encode()))
+    if "seed" in plugins.method_options(plugins.method_class(run.method)):
+        options = {"seed": run.seed, **options}
+    method = plugins.build_method(run.method, problem, **options)
+    return ScaledNetwork(method) if method.trainable else method
+
+
+def _attempt(
+    run: Run, problem: FusionProblem, device: torch.device, target: Path, work: Callable[[Path], dict]
+) -> None:
+    """Let `work` fill the folder `target` and add `facts.json`: what it returned, or how the method failed."""
+    facts = {
+        "status": "ok",
+        "message": "",
+        "device": device_name(device),
+        "code": code_id(),
+        "torch": torch.__version__,
+    }
+    with replacing_folder(target) as folder:
+        reason = plugins.method_class(run.method).skip(problem)
+        if reason:
+            facts |= {"status": "skipped", "message": reason}
+        else:
+            try:
+                facts |= work(folder)
+            except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
+                logger.exception("%s failed", run.folder)
+                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+                facts |= {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
+        write_json(folder / "facts.json", facts)
+
+
+def _fingerprint(run: Run, options: dict, recipe: Recipe, data: list[str]) -> str:
+    """Hash of all that decides the trained weights, so that a state from other settings is not taken up."""
+    sources = plugins.sources("methods", run.method)
+    sources += [plugins.ROOT / "smifbench" / f"{name}.py" for name in NUMERIC_SOURCES]
+    parts = [asdict(run), options, asdict(recipe), data, [file_hash(source) for source in sources]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

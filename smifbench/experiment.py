@@ -1,0 +1,130 @@
+"""An experiment: a config file, checked against its schema and the plug-ins, and the grid of runs that it asks for."""
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from smifbench import plugins
+from smifbench.errors import UserError, unknown
+from smifbench.run import Run
+
+SCHEMA = plugins.ROOT / "workflow" / "schemas" / "experiment.schema.yaml"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked config with all defaults filled in; `methods` maps (method, variant) to {"options", "recipe"}."""
+
+    name: str
+    note: str
+    datasets: dict[str, dict]
+    protocols: list[str]
+    ratios: list[int]
+    seeds: list[int]
+    recipe: str
+    training: dict
+    methods: dict[tuple[str, str], dict]
+    threads: int
+    device: str
+
+    def settings(self) -> list[tuple[str, str, int]]:
+        """Return all (dataset, protocol, ratio)."""
+        return list(product(self.datasets, self.protocols, self.ratios))
+
+    def runs(self) -> list[Run]:
+        """Return the whole grid; a method without randomness has the first seed alone."""
+        return [
+            Run(*setting, method, variant, seed)
+            for setting in self.settings()
+            for method, variant in self.methods
+            for seed in (self.seeds if plugins.is_random(method) else self.seeds[:1])
+        ]
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read and check a config file; raises UserError with the file, the key and the remedy."""
+    path = Path(path)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"config file {path} does not exist") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"config file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    return check_experiment(config, str(path))
+
+
+def check_experiment(config: dict, source: str = "config") -> Experiment:
+    """Check a parsed config against the schema and the plug-ins and fill in the defaults.
+
+    Parameters
+    ----------
+    config
+        The parsed YAML.
+    source
+        What error messages call it, usually the file's path.
+
+    Raises
+    ------
+    UserError
+        One sentence: the key, what is wrong, and the nearest valid name.
+    """
+    try:
+        filled = _fill(config, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+        experiment = Experiment(
+            name=filled.pop("experiment"),
+            methods={_split_variant(key): value for key, value in filled.pop("methods").items()},
+            **filled,
+        )
+        _check_names(experiment)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return experiment
+
+
+def _fill(config: dict, schema: dict) -> dict:
+    """Validate `config` and return a copy with the schema's defaults."""
+    validator = jsonschema.Draft202012Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is not None:
+        raise _sentence(error)
+    filled = {key: config.get(key, about.get("default")) for key, about in schema["properties"].items()}
+    empty = {"options": {}, "recipe": {}}
+    return {**filled, "methods": {name: {**empty, **about} for name, about in config["methods"].items()}}
+
+
+def _sentence(error: jsonschema.ValidationError) -> UserError:
+    """Tell a schema error as one sentence with the path of the key."""
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties" and error.schema.get("additionalProperties") is False:
+        known = error.schema["properties"]
+        key = next(key for key in error.instance if key not in known)
+        return unknown(f"key in {where}" if where else "key", key, known)
+    if error.validator == "required":
+        key = next(key for key in error.validator_value if key not in error.instance)
+        return UserError(f"the key '{key}' is missing: {error.schema['properties'][key]['description']}")
+    if not where:
+        return UserError(f"the config must be a mapping of keys to values, not {type(error.instance).__name__}")
+    hint = error.schema.get("description", "")
+    return UserError(f"key '{where}': {error.message}. {hint}".rstrip())
+
+
+def _split_variant(key: str) -> tuple[str, str]:
+    method, _, variant = key.partition("/")
+    return method, variant or "default"
+
+
+def _check_names(experiment: Experiment) -> None:
+    from smifbench.degradation import get_protocol
+
+    for name, options in experiment.datasets.items():
+        plugins.build_dataset(name, **options)
+    for protocol in experiment.protocols:
+        get_protocol(protocol)
+    for (method, _), about in experiment.methods.items():
+        known = plugins.method_options(plugins.method_class(method))
+        for option in about["options"]:
+            if option not in known:
+                raise unknown(f"option of method {method}", option, known)

@@ -1,0 +1,53 @@
+"""A network behind per-band affine maps: what the shared training set-up may do to every network's images alike."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from smifbench.errors import UserError
+from smifbench.method import FusionMethod
+
+POSITIVE_MEAN = 3.0
+"""Mean of a standardised band. Not 0, because networks that end in a ReLU cannot output negative values."""
+
+
+class ScaledNetwork(nn.Module):
+    """Feeds `network` with (image - shift) / scale, band by band, and undoes it on the output.
+
+    `hsi_shift`, `hsi_scale` (C, 1, 1) and `msi_shift`, `msi_scale` (c, 1, 1) are saved with the weights; with
+    the initial 0 and 1 the network sees the images as they are.
+    """
+
+    def __init__(self, network: FusionMethod) -> None:
+        super().__init__()
+        self.network = network
+        for image, channels in (("hsi", network.problem.bands), ("msi", network.problem.msi_bands)):
+            self.register_buffer(f"{image}_shift", torch.zeros(channels, 1, 1))
+            self.register_buffer(f"{image}_scale", torch.ones(channels, 1, 1))
+
+    def fit(self, scaling: str, lr_hsi: Sequence[Tensor], hr_msi: Sequence[Tensor]) -> None:
+        """Set the maps from the training images, lists of (C, h, w) and (c, H, W); `scaling` as in `Recipe`."""
+        if scaling == "none":
+            return
+        if scaling != "standard":
+            raise UserError(f"unknown scaling '{scaling}' in a recipe; known: none, standard")
+        for image, cubes in (("hsi", lr_hsi), ("msi", hr_msi)):
+            pixels = torch.cat([cube.flatten(1) for cube in cubes], 1).double()
+            scale = pixels.std(1).clamp_min(1e-4)
+            shift = pixels.mean(1) - POSITIVE_MEAN * scale
+            getattr(self, f"{image}_scale").copy_(scale[:, None, None])
+            getattr(self, f"{image}_shift").copy_(shift[:, None, None])
+
+    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
+        """Fuse a batch in [0,1] as `FusionMethod.forward` does."""
+        estimate = self.network(self._hsi(lr_hsi), (hr_msi - self.msi_shift) / self.msi_scale)
+        return estimate * self.hsi_scale + self.hsi_shift
+
+    def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str) -> Tensor:
+        """Loss of the network in its own units."""
+        msi = (hr_msi - self.msi_shift) / self.msi_scale
+        return self.network.training_loss(self._hsi(lr_hsi), msi, self._hsi(hr_hsi), loss)
+
+    def _hsi(self, image: Tensor) -> Tensor:
+        return (image - self.hsi_shift) / self.hsi_scale
