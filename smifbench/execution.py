@@ -7,7 +7,6 @@ row of `metrics.csv` with `status=failed` and the message.
 import hashlib
 import json
 import logging
-import subprocess
 import time
 import zlib
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from smifbench.files import file_hash, read_json, replacing_folder, write_json
 from smifbench.inference import fuse
 from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
+from smifbench.provenance import code_id
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork
 from smifbench.scenes import load_pairs, load_problem
@@ -51,7 +51,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
 
     The half-trained state is kept in the file `state`, from which a killed run goes on; it is removed at the end.
     """
-    where = _pick_device(device)
+    where = pick_device(device)
     problem = load_problem(pairs)
     train, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
     fingerprint = _fingerprint(run, options, recipe, [pair.data for pair in train])
@@ -79,7 +79,7 @@ def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | 
     `trained` is the folder that `train_run` wrote, or None for a method that only solves.
     """
     before = read_json(trained / "facts.json") if trained else {}
-    where = _pick_device(device)
+    where = pick_device(device)
     problem = load_problem(pairs)
 
     def work(folder: Path) -> dict:
@@ -107,16 +107,8 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def code_id() -> str:
-    """Return `git describe` of the code, or "unknown" outside a git checkout."""
-    command = ["git", "-C", str(plugins.ROOT), "describe", "--always", "--dirty", "--tags"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """Return the device called "auto", "cpu" or "cuda"; auto is a GPU where there is one."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device is 'cuda' but PyTorch sees no GPU; set 'device: cpu' or 'device: auto' in the config")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -35,6 +35,7 @@ def train(args: argparse.Namespace) -> None:
     from smifbench import execution
 
     _use_threads(args.threads)
+    _be_deterministic()
     recipe = execution.resolve_recipe(args.run.method, args.recipe["base"], *args.recipe["changes"])
     execution.train_run(args.run, args.pairs, args.options, recipe, args.device, args.state, args.output)
 
@@ -44,6 +45,7 @@ def fuse(args: argparse.Namespace) -> None:
     from smifbench import execution
 
     _use_threads(args.threads)
+    _be_deterministic()
     execution.fuse_run(args.run, args.pairs, args.options, args.device, args.trained, args.output)
 
 
@@ -55,19 +57,109 @@ def score(args: argparse.Namespace) -> None:
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Put the rows of all runs into one table."""
+    """Put the rows of several tables into one."""
     import pandas as pd
 
     from smifbench.files import replacing
 
     with replacing(args.output) as temporary:
-        pd.concat([pd.read_csv(path) for path in args.scores]).to_csv(temporary, index=False)
+        pd.concat([pd.read_csv(path) for path in args.tables]).to_csv(temporary, index=False)
+
+
+def cost(args: argparse.Namespace) -> None:
+    """Count and time the methods at the size of one test image."""
+    import pandas as pd
+
+    from smifbench import execution, scenes
+    from smifbench.cost import COLUMNS, cost_row
+    from smifbench.files import replacing
+
+    _use_threads(args.threads)
+    problem = scenes.load_problem(args.pairs)
+    height, width = scenes.load_pairs(args.pairs, "test")[0].hr_hsi.shape[1:]
+    device = execution.pick_device(args.device)
+    rows = []
+    for about in args.methods:
+        names = {"dataset": args.dataset, "method": about["method"], "variant": about["variant"]}
+        try:
+            rows.append(
+                cost_row(
+                    **names,
+                    problem=problem,
+                    options=about["options"],
+                    height=height,
+                    width=width,
+                    repeats=3,
+                    device=device,
+                )
+            )
+        except Exception as error:  # a plug-in may raise anything; the others are still counted
+            logging.exception("%s", about)
+            print(f"smifbench: no cost for {about['method']}/{about['variant']}: {error}", file=sys.stderr)
+            rows.append({**names, "ratio": problem.ratio, "height": height, "width": width})
+    with replacing(args.output) as temporary:
+        pd.DataFrame(rows).reindex(columns=COLUMNS).to_csv(temporary, index=False)
+
+
+def describe(args: argparse.Namespace) -> None:
+    """Write down what the experiment is and where it runs."""
+    from smifbench.experiment import check_experiment
+    from smifbench.files import write_json
+    from smifbench.provenance import describe
+
+    write_json(args.output, describe(check_experiment(args.config)))
+
+
+def tables(args: argparse.Namespace) -> None:
+    """Render the LaTeX tables."""
+    from smifbench.tables import write_tables
+
+    write_tables(args.results, args.output)
+
+
+def figures(args: argparse.Namespace) -> None:
+    """Draw the figures."""
+    from smifbench.gallery import draw_figures
+
+    draw_figures(args.results, args.pairs, args.output)
+
+
+def document(args: argparse.Namespace) -> None:
+    """Put tables and figures into one LaTeX document, and compile it where a LaTeX is installed."""
+    from smifbench.document import write_document
+
+    write_document(args.results, args.output)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Write the self-contained HTML report."""
+    from smifbench.report import write_report
+
+    write_report(args.results, args.output)
+
+
+def summary(args: argparse.Namespace) -> None:
+    """Print the leaderboard and where the report lies; raises UserError when a method failed."""
+    from smifbench import results
+    from smifbench.files import write_text
+
+    text, failures = results.summary(args.results / "metrics.csv")
+    text += f"\n\nreport: {args.results / 'report.html'}"
+    print(text)
+    if failures:
+        raise UserError(f"{len(failures)} runs failed, the others are done: {'; '.join(failures)}")
+    write_text(args.output, text + "\n")
 
 
 def _use_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def _be_deterministic() -> None:
+    import torch
+
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
@@ -112,7 +204,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--experiment", required=True)
     command.add_argument("--fused", type=Path, required=True)
     command = step(collect)
-    command.add_argument("--scores", type=Path, nargs="+", required=True)
+    command.add_argument("--tables", type=Path, nargs="+", required=True)
+    command = step(cost, network)
+    command.add_argument("--dataset", required=True)
+    command.add_argument("--pairs", type=Path, required=True)
+    command.add_argument("--methods", type=json.loads, required=True)
+    command = step(describe)
+    command.add_argument("--config", type=json.loads, required=True)
+    for function in (tables, figures, document, report, summary):
+        command = step(function)
+        command.add_argument("--results", type=Path, required=True, help="the experiment's folder")
+        if function is figures:
+            command.add_argument("--pairs", type=Path, required=True, help="the folder of all pairs")
     return parser
 
 
@@ -136,5 +239,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS has no deterministic products
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler otherwise writes to the terminal
     sys.exit(main())

@@ -1,0 +1,292 @@
+"""Quality of a fused image against its reference, in two conventions.
+
+`wald` holds the field's definitions: `psnr`, `mpsnr`, `ssim`, `sam`, `rase`, `rmse`, `ergas`. `paper` (the functions
+`paper_*`) holds what Tables 1-3 of the SMIF-NET paper contain as far as their own arithmetic tells: there, RASE is four
+times ERGAS at both ratios and the tangent of SAM follows RMSE, which no per-band ERGAS and no per-pixel SAM would do.
+These are the formulas of the public code of MSST-Net. Values of the two conventions must not be compared.
+
+All images are (C, H, W), bands first, nominally in [0,1]; all arithmetic is in float64 and goes band by band, so that
+memory is that of a few bands. Every function raises UserError when the two shapes differ, when the axes look like
+(H, W, C), or when a value is NaN or infinite. A quantity that an image leaves undefined is NaN. Only `score` clamps the
+estimate; a function on its own takes the values as they are.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage, sparse
+
+from smifbench.errors import UserError
+
+GAUSSIAN = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+GAUSSIAN /= GAUSSIAN.sum()
+UNIFORM = np.full(7, 1 / 7)
+MOST_BANDS = 300
+"""More bands than this, and more than columns, are taken for rows."""
+STRIP = 2**17
+"""Values of an image that SSIM handles at once: 1 MiB in float64, which stays in a processor's cache."""
+
+
+def score(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> dict[str, float]:
+    """Compute every metric of both conventions from one prediction.
+
+    Parameters
+    ----------
+    reference
+        True HR-HSI (C, H, W), values in [0,1].
+    estimate
+        Fused image (C, H, W), any finite values; clamped to [0,1] first, as all values of a scaled image lie there.
+    ratio
+        Spatial ratio r between the two fused images; only `ergas` depends on it.
+
+    Returns
+    -------
+    dict
+        One float for each function of this module under its name, and `sam_excluded`, the number of pixels that `sam`
+        leaves out. An image equal to its reference has `psnr` inf, which tables print as ∞.
+
+    Raises
+    ------
+    UserError
+        As in all functions here, and when the reference leaves [0,1] by more than rounding.
+    """
+    reference, estimate = _checked(reference, estimate)
+    low, high = float(reference.min()), float(reference.max())
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise UserError(f"the reference has values from {low:g} to {high:g}; scale both images to [0,1] before scoring")
+    estimate = np.clip(estimate, 0, 1)
+    return {
+        "psnr": psnr(reference, estimate),
+        "mpsnr": mpsnr(reference, estimate),
+        "ssim": ssim(reference, estimate),
+        "sam": sam(reference, estimate),
+        "rase": rase(reference, estimate),
+        "rmse": rmse(reference, estimate),
+        "ergas": ergas(reference, estimate, ratio),
+        "paper_psnr": paper_psnr(reference, estimate),
+        "paper_ssim": paper_ssim(reference, estimate),
+        "paper_sam": paper_sam(reference, estimate),
+        "paper_rase": paper_rase(reference, estimate),
+        "paper_rmse": paper_rmse(reference, estimate),
+        "paper_ergas": paper_ergas(reference, estimate),
+        "sam_excluded": float(sam_excluded(reference, estimate)),
+    }
+
+
+def psnr(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Peak signal-to-noise ratio in dB, peak 1, one mean squared error over the cube: -10 log10(MSE).
+
+    Higher is better; inf for identical images.
+    """
+    return _decibels(1.0, _band_mse(reference, estimate).mean())
+
+
+def mpsnr(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Mean over bands of the band's PSNR in dB, peak 1: mean_b(-10 log10(MSE_b)).
+
+    Higher is better, never below `psnr`. One band without any error makes it inf.
+    """
+    return float(np.mean([_decibels(1.0, mse) for mse in _band_mse(reference, estimate)]))
+
+
+def ssim(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Structural similarity, the mean over pixels and bands; at most 1, higher is better.
+
+    Wang et al., IEEE TIP 2004: 11 x 11 Gaussian window of sigma 1.5, population covariance, K1 = 0.01, K2 = 0.03, range
+    1, and only windows that lie inside the image (H - 10 by W - 10 of them). NaN when a side is below 11 pixels.
+    """
+    return float(np.mean([_mean_ssim(x, y, GAUSSIAN, 1.0) for x, y in _bands(reference, estimate)]))
+
+
+def sam(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Spectral angle in degrees, the mean over pixels of arccos(<x, y> / (|x| |y|)); 0 to 180, lower is better.
+
+    A pixel whose spectrum is zero in either image has no angle and is left out (`sam_excluded` counts them); NaN when
+    none remains. A positive gain on a pixel does not change it.
+    """
+    inner, norms = _spectral_products(reference, estimate)
+    valid = norms > 0
+    if not valid.any():
+        return math.nan
+    return float(np.degrees(np.arccos(np.clip(inner[valid] / norms[valid], -1, 1))).mean())
+
+
+def sam_excluded(reference: ArrayLike, estimate: ArrayLike) -> int:
+    """Number of pixels without a spectral angle: all bands zero in the reference or in the estimate."""
+    return int(np.count_nonzero(_spectral_products(reference, estimate)[1] == 0))
+
+
+def rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Root of the mean squared error over the cube, in the image's unit; 0 for identical images."""
+    return float(np.sqrt(_band_mse(reference, estimate).mean()))
+
+
+def rase(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Relative average spectral error in percent: 100 / M * sqrt(mean_b(MSE_b)), M the reference's mean over all bands.
+
+    Lower is better; NaN for a reference that is zero everywhere. Choi, IEEE GRSL 2006, over whole bands; sewar's
+    function of that name averages over sliding windows instead.
+    """
+    return 100 * _relative_rmse(reference, estimate)
+
+
+def ergas(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> float:
+    """Wald's dimensionless global error: 100 / r * sqrt(mean_b(MSE_b / M_b^2)), M_b the reference's mean in band b.
+
+    Lower is better; NaN when a band of the reference is zero everywhere (leave such a band out of the data). Wald, Data
+    Fusion: Definitions and Architectures, 2002. `ratio` r is that of the fused images, so ERGAS halves when it doubles.
+    """
+    if not ratio > 0:
+        raise UserError(f"ratio must be positive, not {ratio!r}")
+    mse, means = _band_mse(reference, estimate), _band_means(reference)
+    return float(100 / ratio * np.sqrt(np.mean(mse / means**2))) if means.all() else math.nan
+
+
+def paper_psnr(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """PSNR in dB whose peak is the reference's maximum: 10 log10(max(x)^2 / MSE).
+
+    Higher is better; inf for identical images, NaN for a zero reference otherwise.
+    """
+    mse = _band_mse(reference, estimate).mean()
+    return _decibels(float(np.max(reference)), mse)
+
+
+def paper_ssim(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """SSIM of the cube laid out as one 2-D image of C rows and H*W columns; at most 1, higher is better.
+
+    7 x 7 uniform window (so it spans 7 bands and 7 pixels of a row), sample covariance, range 2, without a border of 3:
+    what scikit-image did with a float array when no range was given. NaN with fewer than 7 bands or pixels.
+    """
+    reference, estimate = (image.reshape(len(image), -1) for image in _checked(reference, estimate))
+    return _mean_ssim(reference, estimate, UNIFORM, 2.0, unbiased=True)
+
+
+def paper_sam(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Angle in degrees between the two cubes, each taken as one vector of C*H*W values; lower is better.
+
+    Not a spectral angle: for an error e orthogonal to the reference x its tangent is |e| / |x|. NaN for a zero cube.
+    """
+    inner = power = estimate_power = 0.0
+    for x, y in _bands(reference, estimate):
+        inner, power, estimate_power = inner + np.vdot(x, y), power + np.vdot(x, x), estimate_power + np.vdot(y, y)
+    norms = np.sqrt(power * estimate_power)
+    return float(np.degrees(np.arccos(np.clip(inner / norms, -1, 1)))) if norms > 0 else math.nan
+
+
+def paper_rase(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """RASE in percent, the same as `rase`: 100 * RMSE / mean; lower is better."""
+    return 100 * _relative_rmse(reference, estimate)
+
+
+def paper_rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Root of the mean squared error over the cube, the same as `rmse`."""
+    return rmse(reference, estimate)
+
+
+def paper_ergas(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """ERGAS of the cube taken as one band, with ratio 4 whatever the ratio: 25 * RMSE / mean, a quarter of `rase`."""
+    return 25 * _relative_rmse(reference, estimate)
+
+
+def _checked(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return both images as arrays, or refuse a pair that cannot be scored."""
+    reference, estimate = np.asarray(reference), np.asarray(estimate)
+    for name, image in (("reference", reference), ("estimate", estimate)):
+        if image.ndim != 3 or image.size == 0:
+            raise UserError(f"the {name} has shape {image.shape}; pass one image (bands, height, width)")
+        if _looks_bands_last(image.shape):
+            raise UserError(
+                f"the {name} has shape {image.shape}, which looks like (height, width, bands); bands come first: pass "
+                "np.moveaxis(image, -1, 0)"
+            )
+        if not np.isfinite(image).all():
+            raise UserError(f"the {name} holds NaN or infinite values; mend the data, or train anew if it diverged")
+    if reference.shape != estimate.shape:
+        bands_last = estimate.shape == (*reference.shape[1:], reference.shape[0])
+        remedy = "np.moveaxis(estimate, -1, 0)" if bands_last else "two images of the same bands and pixels"
+        raise UserError(f"the estimate has shape {estimate.shape} and the reference {reference.shape}; pass {remedy}")
+    return reference, estimate
+
+
+def _looks_bands_last(shape: tuple[int, int, int]) -> bool:
+    """Tell (H, W, C) from (C, H, W) where no sensor makes it a (C, H, W); small arrays get the benefit of the doubt."""
+    first, second, last = shape
+    return last < first and (first > MOST_BANDS or first == second >= 64)
+
+
+def _bands(reference: ArrayLike, estimate: ArrayLike) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each band (H, W) of both images in float64."""
+    reference, estimate = _checked(reference, estimate)
+    for x, y in zip(reference, estimate, strict=True):
+        yield x.astype(np.float64), y.astype(np.float64)
+
+
+def _band_mse(reference: ArrayLike, estimate: ArrayLike) -> np.ndarray:
+    """Mean squared error of each band (C,)."""
+    return np.array([np.mean((y - x) ** 2) for x, y in _bands(reference, estimate)])
+
+
+def _band_means(image: ArrayLike) -> np.ndarray:
+    """Mean of each band (C,)."""
+    return np.mean(image, axis=(1, 2), dtype=np.float64)
+
+
+def _relative_rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """RMSE over the reference's mean; NaN where that is zero."""
+    error, mean = rmse(reference, estimate), float(_band_means(reference).mean())
+    return error / mean if mean else math.nan
+
+
+def _decibels(peak: float, mse: float) -> float:
+    """PSNR in dB; inf without error, NaN without a peak."""
+    if mse == 0:
+        return math.inf
+    return 20 * math.log10(peak) - 10 * math.log10(mse) if peak > 0 else math.nan
+
+
+def _spectral_products(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Inner product of the two spectra and product of their norms, at each pixel (H, W)."""
+    inner, power, estimate_power = (np.zeros(np.shape(reference)[1:]) for _ in range(3))
+    for x, y in _bands(reference, estimate):
+        inner += x * y
+        power += x * x
+        estimate_power += y * y
+    return inner, np.sqrt(power * estimate_power)
+
+
+def _mean_ssim(x: np.ndarray, y: np.ndarray, window: np.ndarray, data_range: float, unbiased: bool = False) -> float:
+    """Mean SSIM over the windows inside two images (H, W), with sample covariance if `unbiased`; NaN if none fits."""
+    margin = len(window) - 1
+    height, width = x.shape[0] - margin, x.shape[1] - margin
+    if height < 1 or width < 1:
+        return math.nan
+    scale = len(window) ** 2 / (len(window) ** 2 - 1) if unbiased else 1.0
+    step = max(STRIP // len(x), 1)
+    total = 0.0
+    for start in range(0, width, step):
+        columns = slice(start, min(start + step, width) + margin)
+        strips = (image[:, columns].astype(np.float64) for image in (x, y))
+        total += _ssim_map(*strips, window, data_range, scale).sum()
+    return float(total / (height * width))
+
+
+def _ssim_map(x: np.ndarray, y: np.ndarray, window: np.ndarray, data_range: float, scale: float) -> np.ndarray:
+    """SSIM of every window inside two images (H, W); `scale` multiplies population variances and covariances."""
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mean_x, mean_y = _smooth(x, window), _smooth(y, window)
+    product, power = mean_x * mean_y, mean_x**2 + mean_y**2
+    covariance = scale * (_smooth(x * y, window) - product)
+    variances = scale * (_smooth(x * x + y * y, window) - power)
+    return (2 * product + c1) * (2 * covariance + c2) / ((power + c1) * (variances + c2))
+
+
+def _smooth(image: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Separable weighted mean over every window inside the image."""
+    radius = len(window) // 2
+    height = len(image)
+    shape = (height - 2 * radius, height)
+    # A banded matrix runs down the columns several times faster than a filter of scipy.ndimage does.
+    down = sparse.diags_array(list(window), offsets=list(range(len(window))), shape=shape).tocsr()
+    return ndimage.correlate1d(down @ image, window, axis=1)[:, radius:-radius]

@@ -1,0 +1,110 @@
+"""MSSJFL against the authors' network, and the laws of its parts."""
+
+import pytest
+import shape_keyed
+import thop
+import torch
+from torch import nn
+
+from smifbench.errors import UserError
+from smifbench.plugins import build_method
+from smifbench.problem import FusionProblem
+
+NARROW = {"fh": 16, "fm": 8, "blocks": 1}
+
+
+def network(bands=31, msi_bands=3, ratio=4, **options):
+    return build_method("mssjfl", FusionProblem(bands, msi_bands, ratio), **options)
+
+
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize("case", ["31-3-64-4", "31-3-64-8", "191-10-32-4"])
+def test_equals_the_authors_network(golden, case):
+    bands, msi_bands, size, ratio = map(int, case.split("-"))
+    reference = golden("mssjfl")
+    expected = torch.from_numpy(reference[case]).double()
+    model = shape_keyed.fill(network(bands, msi_bands, ratio).double()).eval()
+    with torch.no_grad():
+        output = model(*shape_keyed.inputs(bands, msi_bands, size, ratio, expected.shape[0]))
+    assert (output - expected).abs().max() <= 1e-6 * expected.abs().max()
+    assert parameters(model) == reference[f"params-{case}"]
+
+
+@pytest.mark.parametrize(
+    ("bands", "msi_bands", "size", "published"), [(31, 3, 512, 0.304), (31, 3, 1024, 1.218), (191, 10, 128, 0.036)]
+)
+def test_operations_of_the_published_table(bands, msi_bands, size, published):
+    model = network(bands, msi_bands).to("meta").eval()
+    images = (torch.empty(1, c, s, s, device="meta") for c, s in ((bands, size // 4), (msi_bands, size)))
+    macs, _ = thop.profile(model, tuple(images), verbose=False)
+    assert macs // 1e9 / 1e3 == published  # printed cut, not rounded
+
+
+@pytest.mark.parametrize(
+    ("bands", "msi_bands", "ratio", "height", "width"),
+    [(1, 1, 2, 2, 2), (5, 4, 4, 4, 12), (3, 2, 8, 24, 8), (4, 3, 16, 32, 16), (7, 1, 1, 9, 5), (300, 2, 2, 6, 10)],
+)
+def test_sizes_and_bands(bands, msi_bands, ratio, height, width):
+    model = network(bands, msi_bands, ratio, **NARROW)
+    output = model(torch.rand(2, bands, height // ratio, width // ratio), torch.rand(2, msi_bands, height, width))
+    assert output.shape == (2, bands, height, width)
+    assert output.isfinite().all()
+
+
+def test_projection_before_the_shuffle_equals_projection_after_it():
+    tail = network(5, 2, 3, **NARROW).double().joint_lr_tail
+    features = torch.randn(2, 16, 4, 7, dtype=torch.float64)
+    expected = tail.project(nn.functional.pixel_shuffle(tail.expand(features), 3))
+    torch.testing.assert_close(tail(features), expected)
+    torch.testing.assert_close(tail(features.contiguous(memory_format=torch.channels_last)), expected)
+
+
+def test_the_authors_blocks_have_no_activation():
+    features = torch.randn(1, 8, 6, 5, dtype=torch.float64)
+    faithful, drawn = (
+        shape_keyed.fill(network(slope=slope, **NARROW).double()).spatial.blocks[0].body for slope in (1.0, 0.01)
+    )
+    first, _, second = faithful
+    torch.testing.assert_close(faithful(features), second(first(features)))
+    rectified = torch.where(first(features) > 0, first(features), 0.01 * first(features))
+    torch.testing.assert_close(drawn(features), second(rectified))
+
+
+def test_slope_changes_the_output_but_not_the_size():
+    faithful, drawn = (shape_keyed.fill(network(slope=slope, **NARROW)) for slope in (1.0, 0.01))
+    images = torch.rand(1, 31, 4, 4), torch.rand(1, 3, 16, 16)
+    assert parameters(faithful) == parameters(drawn)
+    assert not torch.allclose(faithful(*images), drawn(*images))
+
+
+def test_options_make_it_smaller():
+    full = parameters(network())
+    assert parameters(network(fh=64)) < full / 8
+    assert parameters(network(blocks=1)) < full / 2.5
+    assert parameters(network(fm=4)) < full
+
+
+def test_every_parameter_learns():
+    torch.manual_seed(0)
+    model = network(5, 2, fh=32, fm=32, blocks=1)
+    model(torch.rand(4, 5, 8, 8), torch.rand(4, 2, 32, 32)).square().sum().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_initial_weights():
+    torch.manual_seed(0)
+    model = network()
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            assert not module.bias.any()
+    assert model.joint_lr_tail.expand.weight.std() == pytest.approx(0.05, rel=0.01)
+    assert model.lift.bias.any()
+
+
+@pytest.mark.parametrize("options", [{"fh": 0}, {"fm": 0}, {"blocks": 0}])
+def test_refuses_options_out_of_range(options):
+    with pytest.raises(UserError, match=next(iter(options))):
+        network(**options)

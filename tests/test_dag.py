@@ -1,0 +1,226 @@
+"""The DAG: what each config plans, what a second run does, and how failures and mistakes end."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from smifbench import plugins
+from smifbench.experiment import load_experiment
+
+CONFIGS = sorted((plugins.ROOT / "config").glob("*.yaml"))
+CODE = ["Snakefile", "config", "datasets", "methods", "profiles", "smifbench", "workflow", "results/published"]
+
+TINY = {
+    "experiment": "tiny",
+    "note": "Two steps of training: a test.",
+    "datasets": {"indian_pines": {}},
+    "ratios": [4],
+    "training": {"patch": 16, "batch": 2, "steps": 2, "scaling": "standard"},
+    "methods": {"bicubic": {}, "gsa": {}, "ssr_net": {}},
+    "device": "cpu",
+}
+
+NAN_METHOD = '''
+"""Fails on purpose."""
+from smifbench.method import FusionMethod
+
+class Broken(FusionMethod):
+    title, citation, trainable = "Broken", "none", False
+
+    def forward(self, lr_hsi, hr_msi):
+        return {result}
+'''
+
+
+def snakemake(folder, *arguments):
+    """Run snakemake in `folder`; returns its exit status and all that it printed."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def workbench(tmp_path_factory):
+    """A copy of the code, with a space in its path, in which a tiny experiment has run."""
+    folder = tmp_path_factory.mktemp("a copy")
+    for name in CODE:
+        source, target = plugins.ROOT / name, folder / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy(source, target)
+    write_config(folder, TINY)
+    status, output = snakemake(folder, "--configfile", "tiny.yaml")
+    assert status == 0, output
+    return folder
+
+
+def write_config(folder, config):
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def planned(output):
+    """Job counts of a dry run."""
+    table = re.search(r"job\s+count\n[- ]+\n(.*?)\n\n", output, re.DOTALL).group(1)
+    return {line.split()[0]: int(line.split()[1]) for line in table.splitlines()}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_plans_its_whole_grid(path, tmp_path):
+    experiment = load_experiment(path)
+    runs = experiment.runs()
+    trained = [run for run in runs if plugins.method_class(run.method).trainable]
+    status, output = snakemake(plugins.ROOT, "--dry-run", "--forceall", "--nolock", "--configfile", str(path))
+    assert status == 0, output
+    jobs = planned(output)
+    assert jobs["score"] == jobs["fuse"] == len(runs)
+    assert jobs.get("train", 0) == len(trained)
+    assert jobs["degrade"] == len(experiment.settings())
+    assert jobs["prepare"] == sum(
+        len(plugins.build_dataset(name, **options).scenes()) for name, options in experiment.datasets.items()
+    )
+
+
+def test_outputs_are_the_promised_ones(workbench):
+    results = workbench / "results" / "tiny"
+    metrics = pd.read_csv(results / "metrics.csv")
+    assert list(metrics.method) == ["bicubic", "gsa", "ssr_net"]
+    assert set(metrics.status) == {"ok"}
+    assert metrics[["psnr", "ssim", "sam", "paper_psnr", "paper_ergas"]].notna().all(axis=None)
+    assert metrics.data.str.fullmatch("[0-9a-f]{12}").all()
+    assert list(metrics.train_steps.dropna()) == [2]
+    cost = pd.read_csv(results / "cost.csv")
+    assert cost.set_index("method").gmacs.notna().to_dict() == {"bicubic": False, "gsa": False, "ssr_net": True}
+    for name in ("fig2_pseudo_colour", "fig3_error_maps", "fig4_grey_scale", "fig5_error_maps", "fig6_spectra"):
+        assert (results / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert TINY["note"] in (results / "tables" / "table_indian_pines.tex").read_text()
+    assert "Ratio 4" in (results / "tables" / "table_indian_pines_paper.tex").read_text()
+    assert "SSR-NET" in (results / "tables" / "complexity.tex").read_text()
+    page = (results / "report.html").read_text()
+    assert TINY["note"] in page
+    assert "SSR-NET is not trained" in page
+    assert not re.search(r"""(src|href)=["']https?:""", page), "the report must open offline"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+def test_tables_and_figures_compile(workbench):
+    assert (workbench / "results" / "tiny" / "paper.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_second_run_does_nothing(workbench):
+    status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    assert status == 0
+    assert "Nothing to be done" in output
+
+
+def reruns(folder, path):
+    """Rules that would run again after an edit of `path`."""
+    source = folder / path
+    before = source.read_text()
+    try:
+        source.write_text(before + "\n# an edit\n")
+        status, output = snakemake(folder, "--dry-run", "--configfile", "tiny.yaml")
+        assert status == 0, output
+        return {} if "Nothing to be done" in output else planned(output)
+    finally:
+        source.write_text(before)
+
+
+def test_an_edited_method_retrains_that_method_alone(workbench):
+    jobs = reruns(workbench, "methods/ssr_net.py")
+    assert jobs["train"] == jobs["fuse"] == jobs["score"] == 1
+
+
+def test_an_edited_figure_retrains_nothing(workbench):
+    jobs = reruns(workbench, "smifbench/figures.py")
+    assert "figures" in jobs
+    assert not {"train", "fuse", "score", "collect", "tables"} & jobs.keys()
+
+
+def test_an_edited_metric_scores_again_without_training(workbench):
+    jobs = reruns(workbench, "smifbench/metrics.py")
+    assert jobs["score"] == 3
+    assert not {"train", "fuse", "degrade"} & jobs.keys()
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        ("lr_hsi", "forward returned shape (1, 40, 16, 16) instead of (1, 40, 64, 64)"),
+        ("hr_msi.mean(1, keepdim=True).expand(-1, 40, -1, -1) * float('nan')", "NaN or infinite values"),
+        ("lr_hsi.no_such_thing", "AttributeError: 'Tensor' object has no attribute 'no_such_thing'"),
+    ],
+    ids=["shape", "nan", "exception"],
+)
+def test_a_failing_method_becomes_a_row_and_the_rest_goes_on(workbench, result, sentence):
+    (workbench / "methods" / "broken.py").write_text(NAN_METHOD.format(result=result))
+    config = {**TINY, "experiment": "failing", "methods": {"bicubic": {}, "broken": {}}}
+    write_config(workbench, config)
+    try:
+        status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    finally:
+        (workbench / "methods" / "broken.py").unlink()
+        write_config(workbench, TINY)
+    metrics = pd.read_csv(workbench / "results" / "failing" / "metrics.csv").set_index("method")
+    assert metrics.status.to_dict() == {"bicubic": "ok", "broken": "failed"}
+    assert sentence in metrics.message["broken"]
+    assert metrics.psnr.notna().to_dict() == {"bicubic": True, "broken": False}
+    assert (workbench / "results" / "failing" / "report.html").exists()
+    assert status != 0
+    assert "smifbench: 1 runs failed" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"methods": {"ssrnet": {}}}, "unknown method 'ssrnet'; did you mean 'ssr_net'?"),
+        ({"protocols": ["block-gaus-s2/1"]}, "did you mean 'block-gauss-s2/1'?"),
+        ({"ratio": [4]}, "unknown key 'ratio'; did you mean 'ratios'?"),
+    ],
+)
+def test_a_mistake_in_the_config_ends_at_once(workbench, change, sentence):
+    write_config(workbench, {**TINY, "experiment": "mistake", **change})
+    try:
+        status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    finally:
+        write_config(workbench, TINY)
+    assert status != 0
+    assert sentence in output
+    assert "Traceback" not in output
+    assert not (workbench / "results" / "mistake").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"ratios": [7]}, "7"),
+        ({"datasets": {"indian_pines": {"response": "sentinel2"}}}, "unknown response 'sentinel2'"),
+    ],
+)
+def test_a_mistake_that_only_the_data_show_is_told_in_one_sentence(workbench, change, sentence):
+    write_config(workbench, {**TINY, "experiment": "mistake", **change})
+    try:
+        status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    finally:
+        write_config(workbench, TINY)
+    told = [line for line in output.splitlines() if line.startswith("smifbench: ")]
+    assert status != 0
+    assert told
+    assert sentence in told[0]
+    assert "Traceback" not in output
+
+
+def test_the_experiment_is_described(workbench):
+    about = json.loads((workbench / "results" / "tiny" / "experiment.json").read_text())
+    assert about["methods"]["ssr_net/default"]["recipe"]["steps"] == 2
+    assert about["versions"]["torch"]
+    assert "SSR-NET" in about["methods"]["ssr_net/default"]["bibtex"]
+    assert Path(workbench / "results" / "tiny" / "summary.txt").read_text().count("bicubic") >= 1

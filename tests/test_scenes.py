@@ -1,0 +1,142 @@
+"""Prepared scenes and pairs: what is written is what was read, and bad cubes are refused whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smifbench import UserError, plugins, scenes
+from smifbench.dataset import DataSet
+
+
+class Toy(DataSet):
+    """Two scenes of 5 bands whose values the test decides."""
+
+    title = "Toy"
+
+    def __init__(self, cube: np.ndarray) -> None:
+        self.cube = cube
+
+    def scenes(self) -> dict[str, str]:
+        return {"first": "train", "second": "test"}
+
+    def wavelengths_nm(self, folder: Path) -> np.ndarray:
+        return np.linspace(400, 800, 5)
+
+    def srf(self, folder: Path) -> np.ndarray:
+        return np.array([[0.5, 0.5, 0, 0, 0], [0, 0, 0, 0.5, 0.5]])
+
+    def read(self, folder: Path, scene: str) -> np.ndarray:
+        return self.cube
+
+
+@pytest.fixture
+def cube():
+    return np.random.default_rng(0).random((5, 16, 24), dtype=np.float32)
+
+
+def pairs_of(cube, tmp_path, ratio=4):
+    paths = [tmp_path / "scenes" / f"{scene}.npy" for scene in ("first", "second")]
+    for path in paths:
+        scenes.prepare(Toy(cube), "toy", path.stem, tmp_path, path)
+    scenes.degrade(paths, "block-gauss-s2/1", ratio, tmp_path / "pairs")
+    return tmp_path / "pairs"
+
+
+def test_pairs_hold_the_scene_and_its_degradations(cube, tmp_path):
+    folder = pairs_of(cube, tmp_path)
+    (pair,) = scenes.load_pairs(folder, "test")
+    assert (pair.scene, pair.split) == ("second", "test")
+    np.testing.assert_array_equal(pair.hr_hsi, cube)
+    assert pair.lr_hsi.shape == (5, 4, 6)
+    np.testing.assert_allclose(pair.hr_msi[0], (cube[0] + cube[1]) / 2, rtol=1e-6)
+    problem = scenes.load_problem(folder)
+    assert (problem.bands, problem.msi_bands, problem.ratio) == (5, 2, 4)
+    assert problem.psf.sum() == pytest.approx(1)
+    assert len(scenes.load_pairs(folder, "train")) == 1
+    assert scenes.load_pairs(folder, "val") == []
+
+
+def test_pairs_survive_a_move_of_the_whole_folder(cube, tmp_path):
+    pairs_of(cube, tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    (pair,) = scenes.load_pairs(tmp_path / "there" / "pairs", "test")
+    np.testing.assert_array_equal(pair.hr_hsi, cube)
+
+
+def test_data_hash_follows_the_values(cube, tmp_path):
+    before = scenes.load_pairs(pairs_of(cube, tmp_path / "a"), "test")[0].data
+    changed = cube.copy()
+    changed[2, 3, 4] += 0.001
+    assert scenes.load_pairs(pairs_of(cube, tmp_path / "b"), "test")[0].data == before
+    assert scenes.load_pairs(pairs_of(changed, tmp_path / "c"), "test")[0].data != before
+
+
+def spoiled(cube, value):
+    cube = cube.copy()
+    cube[1, 2, 3] = value
+    return cube
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda cube: spoiled(cube, np.nan), "holds 1 NaN or infinite values"),
+        (lambda cube: spoiled(cube, np.inf), "holds 1 NaN or infinite values"),
+        (lambda cube: spoiled(cube, 2.0), "scale it into"),
+        (lambda cube: np.moveaxis(cube, 0, 2), "the band axis must come first"),
+        (lambda cube: cube.astype(np.float64), "must return float32"),
+        (lambda cube: cube[0], "the band axis must come first"),
+    ],
+)
+def test_a_bad_cube_is_refused_and_leaves_nothing(change, sentence, cube, tmp_path):
+    target = tmp_path / "out" / "first.npy"
+    with pytest.raises(UserError, match=f"scene toy/first.*{sentence}"):
+        scenes.prepare(Toy(change(cube)), "toy", "first", tmp_path, target)
+    assert not target.parent.exists() or not list(target.parent.iterdir())
+
+
+def test_a_ratio_that_does_not_divide_the_scene_is_refused_and_leaves_nothing(cube, tmp_path):
+    with pytest.raises(UserError, match=r"first\.npy: .*5"):
+        pairs_of(cube, tmp_path, ratio=5)
+    assert not (tmp_path / "pairs").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scenes"]
+
+
+def test_indian_pines_regions_share_no_pixel_and_cover_what_they_say():
+    dataset = plugins.build_dataset("indian_pines")
+    read = {split: dataset.read(Path(), scene) for scene, split in dataset.scenes().items()}
+    assert {split: cube.shape for split, cube in read.items()} == {
+        "train": (40, 80, 144),
+        "val": (40, 64, 64),
+        "test": (40, 64, 64),
+    }
+    seen = np.zeros((145, 145), int)
+    import sys
+
+    regions = sys.modules[type(dataset).__module__].REGIONS
+    for rows, columns in regions.values():
+        seen[rows, columns] += 1
+    assert seen.max() == 1
+    for cube in read.values():
+        assert cube.dtype == np.float32
+        assert 0 < cube.min() < cube.max() < 1
+
+
+def test_indian_pines_bins_are_in_order_of_wavelength_and_the_response_is_normalised():
+    dataset = plugins.build_dataset("indian_pines")
+    wavelengths = dataset.wavelengths_nm(Path())
+    assert len(wavelengths) == 40
+    assert (np.diff(wavelengths) > 0).all()
+    srf = dataset.srf(Path())
+    np.testing.assert_allclose(srf.sum(1), 1)
+    # The centroids of Sentinel-2A's B02, B03, B04 and B08, in nm, as far as bins of 50 nm resolve them.
+    np.testing.assert_allclose(srf @ wavelengths, [492.4, 559.8, 664.6, 832.8], atol=12)
+
+
+def test_indian_pines_band_one_is_the_mean_of_the_five_shortest_channels():
+    import tensorly.datasets
+
+    whole = tensorly.datasets.load_indian_pines().tensor
+    cube = plugins.build_dataset("indian_pines").read(Path(), "indian_pines_test")
+    np.testing.assert_allclose(cube[0], whole[80:144, 80:144, :5].mean(2) / 10000, rtol=1e-6)
