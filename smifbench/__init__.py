@@ -4,10 +4,26 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smifbench import metrics
+    from smifbench.degradation import simulate
     from smifbench.errors import UserError
     from smifbench.method import FusionMethod, Recipe
     from smifbench.plugins import build_method
     from smifbench.problem import FusionProblem
+    from smifbench.results import compare, leaderboard, load_results
+
+__all__ = [
+    "FusionMethod",
+    "FusionProblem",
+    "Recipe",
+    "UserError",
+    "build_method",
+    "compare",
+    "leaderboard",
+    "load_results",
+    "metrics",
+    "simulate",
+]
 
 _HOME = {
     "FusionMethod": "method",
@@ -15,13 +31,17 @@ _HOME = {
     "Recipe": "method",
     "UserError": "errors",
     "build_method": "plugins",
+    "compare": "results",
+    "leaderboard": "results",
+    "load_results": "results",
+    "simulate": "degradation",
 }
-
-__all__ = ["FusionMethod", "FusionProblem", "Recipe", "UserError", "build_method"]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that steps without networks start without torch."""
+    if name == "metrics":
+        return importlib.import_module("smifbench.metrics")
     if name not in _HOME:
         raise AttributeError(f"module 'smifbench' has no attribute '{name}'")
     return getattr(importlib.import_module(f"smifbench.{_HOME[name]}"), name)

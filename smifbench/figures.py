@@ -194,7 +194,8 @@ def _gallery(
     columns = min(6, len(images))
     rows = -(-len(images) // columns)
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(WIDTH, 0.4 + rows * 2.15 * WIDTH / columns))
+        height = 0.3 + rows * (0.2 + 2 * WIDTH * (0.86 if top_error else 1) / columns)
+        figure = plt.figure(figsize=(WIDTH, height))
         grid = figure.subplots(2 * rows, columns, squeeze=False)
         for axis in grid.flat:
             axis.axis("off")

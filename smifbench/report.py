@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def _board(rows: pd.DataFrame, experiment: Mapping, dataset: str, protocol: str,
             cells.append(
                 {
                     "value": None if pd.isna(value) else float(value),
-                    "text": "–" if pd.isna(value) else f"{value:.{METRICS[name].digits}f}",
+                    "text": _text(value, METRICS[name].digits),
                     "mark": "best" if index in best else "second" if index in second else "",
                     "published": _published(published, method, variant, name),
                 }
@@ -85,6 +86,12 @@ def _board(rows: pd.DataFrame, experiment: Mapping, dataset: str, protocol: str,
         "metrics": {name: METRICS[name] for name in table},
         "lines": lines,
     }
+
+
+def _text(value: float, digits: int) -> str:
+    if pd.isna(value):
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def _published(published: pd.DataFrame, method: str, variant: str, metric: str) -> str:

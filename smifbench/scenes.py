@@ -6,6 +6,7 @@ A folder of pairs holds what one protocol makes of the scenes at one ratio: `<sc
 """
 
 import os
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,8 @@ def degrade(prepared: Iterable[Path], protocol_id: str, ratio: int, target: Path
             sidecar = read_json(path.with_suffix(".json"))
             hr_hsi, srf = np.load(path, mmap_mode="r"), np.array(sidecar["srf"])
             try:
-                simulated = simulate(hr_hsi, ratio, srf, protocol=protocol_id)
+                # A scene draws noise of its own, the same whatever other scenes there are.
+                simulated = simulate(hr_hsi, ratio, srf, protocol, seed=zlib.crc32(path.stem.encode()))
             except UserError as error:
                 raise UserError(f"{path}: {error}") from error
             for image in ("lr_hsi", "hr_msi"):

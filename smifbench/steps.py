@@ -63,7 +63,8 @@ def collect(args: argparse.Namespace) -> None:
     from smifbench.files import replacing
 
     with replacing(args.output) as temporary:
-        pd.concat([pd.read_csv(path) for path in args.tables]).to_csv(temporary, index=False)
+        rows = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.tables]
+        pd.concat(rows).to_csv(temporary, index=False)
 
 
 def cost(args: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """LaTeX tables of an experiment's results."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -157,7 +158,9 @@ def _title(experiment: Mapping, method: str, variant: str) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return "--" if pd.isna(value) else f"{value:.{digits}f}"
+    if pd.isna(value):
+        return "--"
+    return r"$\infty$" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def _table(columns: str, lines: Sequence[str], caption: str, note: str) -> str:

@@ -214,6 +214,10 @@ def test_a_seed_that_failed_on_one_scene_does_not_count(load):
     assert results.leaderboard(load_only(rows + complete)).iloc[0, 0] == 25
 
 
+def test_values_of_a_failed_row_do_not_count(load):
+    assert np.isnan(results.leaderboard(load([row(status="failed")])).iloc[0, 0])
+
+
 def test_undefined_and_infinite_values_stay_so(load):
     df = load([row(ergas=np.nan), row(ergas=2.0, psnr=np.inf, scene="s2")])
     table = results.leaderboard(df, ["ergas", "psnr"])

@@ -22,7 +22,12 @@ def filled(*problem):
     return shape_keyed.fill(network(*problem).double()).eval()
 
 
+def parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
 def relative_error(output, expected):
+    expected = torch.as_tensor(expected)
     return (output - expected).abs().max() / expected.abs().max()
 
 
@@ -34,35 +39,37 @@ def head_inputs(model, *images):
         return model(*images), seen
 
 
-@pytest.mark.parametrize("case", ["31-3-64-4", "31-3-64-8", "191-10-32-4"])
+@pytest.mark.parametrize(
+    "case", [*(pytest.param(f"31-3-64-{ratio}", marks=pytest.mark.slow) for ratio in (4, 8)), "191-10-32-4"]
+)
 def test_equals_the_authors_network(golden, case):
     bands, msi_bands, size, ratio = map(int, case.split("-"))
     reference = golden("mog_dcn")
-    expected = torch.from_numpy(reference[case]).double()
     model = filled(bands, msi_bands, ratio)
-    with torch.no_grad():
-        output = model(*shape_keyed.inputs(bands, msi_bands, size, ratio, expected.shape[0]))
-    assert relative_error(output, expected) <= 1e-6
-    assert sum(p.numel() for p in model.parameters()) == reference[f"params_used-{case}"]
+    batch = len(reference[case])
+    output, seen = head_inputs(model, *shape_keyed.inputs(bands, msi_bands, size, ratio, batch))
+    # Stage 1 enters the U-Net with the bicubic image and with z1, stage 2 with x1.
+    for key, image in ((case, output), (f"z1-{case}", seen[1]), (f"x1-{case}", seen[2])):
+        if key in reference:
+            assert relative_error(image, reference[key]) <= 1e-6, key
+    assert parameters(model) == reference[f"params_used-{case}"]
 
 
-def test_updates_equal_the_authors(golden):
-    reference = {key: torch.from_numpy(value).double() for key, value in golden("mog_dcn").items() if "64-8" in key}
-    images = shape_keyed.inputs(31, 3, 64, 8)
+def test_step_sizes_and_penalties_act_as_the_authors(golden):
+    """The filled step sizes are tiny and equal; these differ."""
+    reference = golden("mog_dcn")["alt-31-3-64-8"]
     model = filled(31, 3, 8)
-    _, seen = head_inputs(model, *images)
-    assert relative_error(seen[1], reference["z1-31-3-64-8"]) <= 1e-6
-    assert relative_error(seen[2], reference["x1-31-3-64-8"]) <= 1e-6
     with torch.no_grad():
         for name, value in (("delta_first", 0.05), ("eta_first", 0.9), ("delta_second", 0.2), ("eta_second", 0.6)):
             getattr(model, name).fill_(value)
-        output = model(*images)
-    assert relative_error(output, reference["alt-31-3-64-8"]) <= 1e-6
+        output = model(*shape_keyed.inputs(31, 3, 64, 8))
+    assert relative_error(output, reference) <= 1e-6
 
 
 def test_counts_of_the_published_table():
-    model = network(191, 10).to("meta").eval()
-    assert sum(p.numel() for p in model.parameters()) == 19_386_417
+    with torch.device("meta"):
+        model = network(191, 10).eval()
+    assert parameters(model) == 19_386_417
     images = torch.empty(1, 191, 32, 32, device="meta"), torch.empty(1, 10, 128, 128, device="meta")
     macs, _ = thop.profile(model, images, verbose=False)
     macs += model.thop_macs(*images, images[1].new_empty(1, 191, 128, 128))
@@ -102,18 +109,17 @@ def test_every_parameter_learns():
 
 
 def test_operators_are_shared_by_the_stages():
-    sizes = [sum(p.numel() for p in network(5, 2, **NARROW, stages=stages).parameters()) for stages in (2, 3, 4)]
+    sizes = [parameters(network(5, 2, **NARROW, stages=stages)) for stages in (2, 3, 4)]
     mix = [(4 + 8 * skips) * 4 * 9 + 4 for skips in range(4)]  # convolutions from 4 + 8 * skips channels to 4
     assert sizes[1] - sizes[0] == mix[2] + mix[1]
     assert sizes[2] - sizes[1] == mix[3] + mix[1]
 
 
 def test_options_make_it_smaller():
-    full, narrow, shallow = (
-        sum(p.numel() for p in network(**options).parameters()) for options in ({}, {"width": 16}, {"levels": 2})
-    )
-    assert narrow < full / 10
-    assert shallow < full / 1.7
+    full = parameters(network())
+    assert parameters(network(width=16)) < full / 8
+    assert parameters(network(levels=2)) < full / 1.7
+    assert parameters(network(kernel=5)) < full - 250_000
 
 
 @pytest.mark.parametrize(("ratio", "kernel"), [(2, 13), (8, 13), (14, 15), (16, 17)])
