@@ -3,8 +3,8 @@
 B. Aiazzi, S. Baronti, M. Selva, "Improving Component Substitution Pansharpening Through Multivariate Regression of
 MS+Pan Data", IEEE Transactions on Geoscience and Remote Sensing 45(10):3230-3239, 2007, doi:10.1109/TGRS.2007.901007;
 for two images of many bands as in N. Yokoya, C. Grohnfeldt, J. Chanussot, "Hyperspectral and Multispectral Data
-Fusion: A comparative review of the recent literature", IEEE Geoscience and Remote Sensing Magazine 5(2):29-56, 2017,
-doi:10.1109/MGRS.2016.2637824. Written from the publications; no code was consulted.
+Fusion: A comparative review of the recent literature", IEEE Geoscience and Remote Sensing Magazine 5(2):29-56, 2017.
+Written from the published formulas; no code was consulted.
 
 For each HSI band an intensity I is synthesised from the MSI bands, by least squares at the low resolution. The band is
 then enlarged, and g * (I - enlarged LR I) is added, with the Gram-Schmidt gain g = cov(band, LR I) / var(LR I).

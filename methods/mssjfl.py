@@ -44,7 +44,7 @@ class _ChannelAttention(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, width))
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = torch.stack((self.mean(features).flatten(1), features.flatten(2).max(2).values))
+        pooled = torch.stack((self.mean(features).flatten(1), features.amax((2, 3))))
         return self.mlp(pooled).sum(0).sigmoid()[..., None, None]
 
 
@@ -56,7 +56,7 @@ class _SpatialAttention(nn.Module):
         self.conv = _conv(2, 1, 7)
 
     def forward(self, features: Tensor) -> Tensor:
-        pooled = torch.cat((features.mean(1, keepdim=True), features.max(1, keepdim=True).values), 1)
+        pooled = torch.cat((features.mean(1, keepdim=True), features.amax(1, keepdim=True)), 1)
         return self.conv(pooled).sigmoid()
 
 
@@ -89,11 +89,11 @@ class _Branch(nn.Module):
         return features + self.blocks(features)
 
 
-class _ShuffledProjection(nn.Module):
+class _ExpandedProjection(nn.Module):
     """Expand channels by r*r, shuffle them into pixels, project: (B, width, h, w) -> (B, bands, r*h, r*w).
 
-    The projection is 1x1 and so does not mind where a pixel lies: it runs on the r*r sub-pixels stacked as rows,
-    ahead of the shuffle, which then moves fewer channels.
+    The projection is 1x1 and so does not mind where a pixel lies: it runs ahead of the shuffle, on the r*r sub-pixels
+    stacked as rows, and leaves fewer channels to shuffle.
     """
 
     def __init__(self, width: int, bands: int, ratio: int) -> None:
@@ -153,11 +153,11 @@ class MSSJFL(FusionMethod):
         bands, msi_bands, ratio = problem.bands, problem.msi_bands, problem.ratio
         joint = bands + msi_bands
         self.joint_lr = _Branch(joint, fh, blocks, slope, channel=True, spatial=True)
-        self.joint_lr_tail = _ShuffledProjection(fh, bands, ratio)
+        self.joint_lr_tail = _ExpandedProjection(fh, bands, ratio)
         self.joint_hr = _Branch(joint, fm, blocks, slope, channel=True, spatial=True)
         self.joint_hr_tail = nn.Sequential(_conv(fm, bands, 1), _activation())
         self.spectral = _Branch(bands, fh, blocks, slope, channel=True, spatial=False)
-        self.spectral_tail = nn.Sequential(_conv(fh, ratio**2 * fh, 1), nn.PixelShuffle(ratio))
+        self.spectral_tail = _conv(fh, ratio**2 * fh, 1)
         self.spatial = _Branch(msi_bands, fm, blocks, slope, channel=False, spatial=True)
         self.separate_tail = nn.Sequential(_conv(fh + fm, bands, 3), _activation())
         self.degrade = nn.Sequential(nn.Conv2d(bands, bands, ratio, ratio), _activation())
@@ -170,13 +170,19 @@ class MSSJFL(FusionMethod):
         """Fuse a batch: (B, C, H/r, W/r) and (B, c, H, W), values in [0,1], to (B, C, H, W), not clamped."""
         hsi_up = F.interpolate(lr_hsi, size=hr_msi.shape[-2:], mode="bilinear", align_corners=False)
         msi_down = F.interpolate(hr_msi, size=lr_hsi.shape[-2:], mode="bicubic", align_corners=False)
-        separate = torch.cat((self.spectral_tail(self.spectral(lr_hsi)), self.spatial(hr_msi)), 1)
+        separate = _shuffle_beside(self.spectral_tail(self.spectral(lr_hsi)), self.spatial(hr_msi), self.problem.ratio)
         image = self.joint_lr_tail(self.joint_lr(torch.cat((lr_hsi, msi_down), 1)))
         image = image + self.joint_hr_tail(self.joint_hr(torch.cat((hr_msi, hsi_up), 1)))
         image = image + self.separate_tail(separate)
         spatial_error = lr_hsi - self.degrade(image)
         spectral_error = hr_msi - self.respond(image)
         return image + self.lift(spatial_error) + self.unmix(spectral_error)
+
+
+def _shuffle_beside(expanded: Tensor, features: Tensor, ratio: int) -> Tensor:
+    """Pixel shuffle of `expanded` (B, r*r*n, h, w), and behind it `features` (B, m, r*h, r*w), in one copy."""
+    pixels = expanded.unflatten(1, (-1, ratio, ratio)).permute(0, 1, 4, 2, 5, 3)
+    return torch.cat((pixels, features.reshape(len(features), -1, *pixels.shape[2:])), 1).flatten(4).flatten(2, 3)
 
 
 def _initialise(module: nn.Module) -> None:

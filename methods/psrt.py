@@ -28,6 +28,7 @@ from smifbench.problem import FusionProblem
 
 _WINDOWS = (8, 4, 2)
 _SCALE = 4.0
+_FUSED_FROM = 8
 
 
 def _nest(image: Tensor, side: int) -> Tensor:
@@ -99,14 +100,18 @@ class _WindowAttention(nn.Module):
         return tokens + self.mlp(self.norm2(tokens))
 
     def _attend(self, qkv: Tensor) -> Tensor:
-        # Heads are so narrow (4 channels) that products are fast only with tokens as the last axis, and the softmax of
-        # the small windows only along an axis that is not the last; F.scaled_dot_product_attention takes twice as long.
         batch, count, width = qkv.shape
-        split = qkv.reshape(-1, self.window**2, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 4, 1)
-        query, key, value = split.flatten(1, 2).unbind()
-        weights = (key.transpose(1, 2) @ (_SCALE * query)).softmax(dim=1)
-        mixed = (value @ weights).reshape(-1, width // 3, self.window**2)
-        return mixed.transpose(1, 2).reshape(batch, count, width // 3)
+        split = qkv.reshape(-1, self.window**2, 3, self.heads, width // (3 * self.heads))
+        if self.window >= _FUSED_FROM:
+            query, key, value = split.permute(2, 0, 3, 1, 4)
+            mixed = F.scaled_dot_product_attention(query, key, value, scale=_SCALE).transpose(1, 2)
+        else:
+            # The fused kernel's cost per window dwarfs a small window. With tokens on the last axis, and keys not on
+            # it, all of these products and the softmax run over long rows: half the time of the usual layout.
+            query, key, value = split.permute(2, 0, 3, 4, 1).flatten(1, 2).unbind()
+            weights = (key.transpose(1, 2) @ (_SCALE * query)).softmax(dim=1)
+            mixed = (value @ weights).reshape(-1, width // 3, self.window**2).transpose(1, 2)
+        return mixed.reshape(batch, count, width // 3)
 
     def thop_macs(self, tokens: Tensor, *, output: Tensor) -> float:
         """Operations that thop counts for a softmax module: 3n - 1 per row of n keys."""

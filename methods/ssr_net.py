@@ -1,9 +1,9 @@
 """SSR-NET, the spatial-spectral reconstruction network.
 
 X. Zhang, W. Huang, Q. Wang, X. Li, "SSR-NET: Spatial-Spectral Reconstruction Network for Hyperspectral and
-Multispectral Image Fusion", IEEE Transactions on Geoscience and Remote Sensing 59(7), 2021,
-doi:10.1109/TGRS.2020.3018732. Official code: hw2hwei/SSRNET, no licence stated; network, insertion rule, initialisation
-(torch's defaults) and edge losses were re-derived from it.
+Multispectral Image Fusion", IEEE Transactions on Geoscience and Remote Sensing 59(7), 2021.
+Official code: hw2hwei/SSRNET, no licence stated; network, insertion rule, initialisation (torch's defaults) and edge
+losses were re-derived from it.
 
 Differences:
 

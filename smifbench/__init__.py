@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from smifbench import metrics
     from smifbench.degradation import simulate
     from smifbench.errors import UserError
+    from smifbench.inference import fuse
     from smifbench.method import FusionMethod, Recipe
     from smifbench.plugins import build_method
     from smifbench.problem import FusionProblem
@@ -19,6 +20,7 @@ __all__ = [
     "UserError",
     "build_method",
     "compare",
+    "fuse",
     "leaderboard",
     "load_results",
     "metrics",
@@ -32,6 +34,7 @@ _HOME = {
     "UserError": "errors",
     "build_method": "plugins",
     "compare": "results",
+    "fuse": "inference",
     "leaderboard": "results",
     "load_results": "results",
     "simulate": "degradation",

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from smifbench import cost
+from smifbench import cost, plugins
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
-from smifbench.plugins import build_method
 from smifbench.problem import FusionProblem
 
 PROBLEM = FusionProblem(bands=6, msi_bands=3, ratio=4)
@@ -230,10 +229,17 @@ def test_thop_counts_of_whole_networks(method):
 
 @pytest.mark.parametrize("name", ["ssr_net", "tsfn"])
 def test_thop_counts_of_real_methods(name):
-    method = build_method(name, FusionProblem(31, 3, 4))
+    method = plugins.build_method(name, FusionProblem(31, 3, 4))
     assert cost.count_macs_thop(method, 32, 16) == real_thop(
         method, torch.zeros(1, 31, 8, 4), torch.zeros(1, 3, 32, 16)
     )
+
+
+@pytest.mark.parametrize("name", [name for name in plugins.names("methods") if plugins.method_class(name).trainable])
+def test_every_network_can_be_counted_at_any_size(name):
+    method = plugins.build_method(name, PROBLEM)
+    counts = [counter(method, 20, 36) for counter in (cost.count_macs, cost.count_macs_thop)]
+    assert all(count > 0 and count.is_integer() for count in map(float, counts))
 
 
 def test_a_layer_called_twice_counts_twice_and_a_module_may_add_its_own():

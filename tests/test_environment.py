@@ -40,7 +40,7 @@ def test_conda_users_get_the_same_packages():
 
 def test_lock_pins_every_declared_package_and_names_no_index():
     text = (plugins.ROOT / "requirements.lock").read_text()
-    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;]+)", text, re.MULTILINE))
+    pinned = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\n]+)", text, re.MULTILINE))
     assert declared().keys() <= pinned.keys()
     assert pinned["torch"] == "2.13.0"
     assert "://" not in text
@@ -55,7 +55,7 @@ def test_lock_pins_every_declared_package_and_names_no_index():
         ("smifbench.scoring", ["torch", "matplotlib", "snakemake"]),
         ("smifbench.execution", ["snakemake", "matplotlib", "fvcore", "pooch", "tensorly"]),
         ("smifbench.figures", ["torch"]),
-        ("smifbench.report", ["torch", "matplotlib"]),
+        ("smifbench.report", ["torch"]),
     ],
 )
 def test_a_module_imports_no_more_than_it_needs(module, absent):

@@ -124,7 +124,7 @@ def test_estimated_srf_equals_the_authors_where_noise_makes_it_unique(golden):
     np.testing.assert_allclose(torch.column_stack([srf, offsets]), stored[f"{case}.estimated.R"], atol=1e-9)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 2e-5), (torch.float32, 1e-3)])
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
 @pytest.mark.parametrize(
     ("size", "ratio", "brightness", "gain", "psnr", "errors"),
     [
@@ -133,13 +133,13 @@ def test_estimated_srf_equals_the_authors_where_noise_makes_it_unique(golden):
         (128, 4, 1, 40, 50.046, (2.0230e-3, 1.5242e-3, 8.0997e-3)),  # at step 240
     ],
 )
-def test_stopping_rule(size, ratio, brightness, gain, psnr, errors, precision, tolerance):
+def test_stopping_rule(size, ratio, brightness, gain, psnr, errors, precision):
     scene = shaded_scene(size, brightness, gain)
     lr_hsi, hr_msi = observe(scene, ratio)
     estimate, costs = cnmf.couple(lr_hsi, hr_msi, spread_pixels(lr_hsi), tensor(D700), precision=precision)
     assert estimate.dtype == precision
     assert band_psnr(scene, estimate) == pytest.approx(psnr, abs=6e-4)
-    np.testing.assert_allclose(rms_errors(costs, lr_hsi, hr_msi), errors, rtol=max(6e-5, tolerance))
+    np.testing.assert_allclose(rms_errors(costs, lr_hsi, hr_msi), errors, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "ratio", "brightness", "psnr"), [(64, 8, 1, 30.148), (64, 4, 0.25, 37.301)])

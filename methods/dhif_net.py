@@ -1,0 +1,204 @@
+"""DHIF-Net: deep hyperspectral image fusion network with iterative spatio-spectral regularisation.
+
+T. Huang, W. Dong, J. Wu, L. Li, X. Li, G. Shi, "Deep Hyperspectral Image Fusion Network With Iterative
+Spatio-Spectral Regularization", IEEE Transactions on Computational Imaging 8, 201-214, 2022,
+doi 10.1109/TCI.2022.3152700. Official code: TaoHuang95/DHIF-Net on GitHub, without a licence, so none of it is here.
+
+Gradient descent with learned operators, unrolled over four stages. The regulariser pulls towards a filtered estimate:
+a U-Net predicts for every pixel and band three filters of seven taps, along columns, rows and bands.
+
+Re-derived from the code: layers, initialisation and recipe, among them a LeakyReLU inside each learned operator, taps of
+unit L2 norm (not unit sum), borders replicated in space but zero along the bands, and U-Net and heads shared by all stages.
+
+What differs, and why:
+
+- Band counts are those of the problem; the official code is fixed at 3 MSI bands.
+- The official code knows ratios 8 and 16. Elsewhere the operators have kernels of r + 2 at stride r and padding 1: at
+  ratio 4 that is one half of the two layers of ratio 16, and it yields the published FLOPs.
+- Sides that are no multiple of 16 are padded by replication for the U-Net only, where the official code fails.
+- Taps are normalised after filtering, by one division a pixel, and the three filters are predicted and applied one after
+  the other, so that no shifted copies of the image and only one set of taps are held at a time.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from smifbench.errors import UserError
+from smifbench.method import FusionMethod, Recipe
+from smifbench.problem import FusionProblem
+
+_COLUMNS, _ROWS, _BANDS = -1, -2, -3
+
+
+def _convolutions(*widths: int) -> nn.Sequential:
+    """3x3 convolutions from each width to the next, every one followed by a ReLU."""
+    layers = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _resampling(layer: type[nn.Conv2d] | type[nn.ConvTranspose2d], bands: int, ratio: int) -> nn.Sequential:
+    """Strided convolutions by `ratio` in all, down or up, each with kernel - 2 * padding = stride."""
+    geometry = {8: [(12, 8, 2)], 16: [(6, 4, 1), (6, 4, 1)]}.get(ratio, [(ratio + 2, ratio, 1)])
+    layers = []
+    for kernel, stride, padding in geometry:
+        layers += [layer(bands, bands, kernel, stride, padding), nn.LeakyReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _upsample(image: Tensor, ratio: int) -> Tensor:
+    return F.interpolate(image, scale_factor=ratio, mode="bicubic", align_corners=False)
+
+
+def _filter(image: Tensor, taps: Tensor, axis: int) -> Tensor:
+    """Filter along `axis` with taps of its own, scaled to unit L2 norm, at every pixel and band.
+
+    Parameters
+    ----------
+    image
+        (B, C, H, W); borders are replicated in space and zero along the bands.
+    taps
+        (B, K*C, H, W) with K odd; channel k*C + c holds tap k of band c, which weighs the neighbour at k - K//2.
+    axis
+        `_COLUMNS`, `_ROWS` or `_BANDS`.
+    """
+    length = image.shape[axis]
+    taps = taps.to(image.dtype).unflatten(1, (-1, image.shape[1])).unbind(1)
+    reach = len(taps) // 2
+    padding = [0] * 6
+    padding[2 * (-axis - 1)] = padding[2 * (-axis - 1) + 1] = reach
+    padded = F.pad(image, padding) if axis == _BANDS else F.pad(image, padding[:4], mode="replicate")
+    filtered, energy = taps[0] * padded.narrow(axis, 0, length), taps[0].square()
+    for offset, tap in enumerate(taps[1:], 1):
+        filtered = torch.addcmul(filtered, tap, padded.narrow(axis, offset, length))
+        energy = torch.addcmul(energy, tap, tap)
+    # The norm is at least 1e-12; flooring its square keeps the root's gradient finite where all taps are zero.
+    return filtered / energy.clamp_min(1e-24).sqrt()
+
+
+class _UNet(nn.Module):
+    """Four 2x average poolings down, four bicubic doublings up: (B, w, H, W) -> (B, 2w, H, W)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        widths = [width, width, 2 * width, 4 * width, 8 * width, 8 * width]
+        self.encoders = nn.ModuleList(_convolutions(a, b, b) for a, b in pairwise(widths))
+        skips, outputs = widths[4:0:-1], [8 * width, 4 * width, 2 * width, 2 * width]
+        below = [8 * width, *outputs]
+        self.decoders = nn.ModuleList(
+            _convolutions(skip + low, out, out) for skip, low, out in zip(skips, below, outputs, strict=False)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        height, width = features.shape[-2:]
+        below, beside = -height % 16, -width % 16
+        if below or beside:
+            features = F.pad(features, (0, beside, 0, below), mode="replicate")
+        features = self.encoders[0](features)
+        skips = []
+        for encoder in self.encoders[1:]:
+            skips.append(features)
+            features = encoder(F.avg_pool2d(features, 2))
+        for decoder in self.decoders:
+            features = decoder(torch.cat((skips.pop(), _upsample(features, 2)), dim=1))
+        return features[..., :height, :width]
+
+
+class _Regulariser(nn.Module):
+    """Filters an image by taps predicted from features: (B, w, H, W), (B, C, H, W) -> (B, C, H, W)."""
+
+    def __init__(self, bands: int, width: int, taps: int, filter_width: int) -> None:
+        super().__init__()
+        self.unet = _UNet(width)
+        self.heads = nn.ModuleList(
+            _convolutions(2 * width, filter_width, filter_width).append(nn.Conv2d(filter_width, taps * bands, 1))
+            for _ in range(3)
+        )
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        features = self.unet(features)
+        for head, axis in zip(self.heads, (_COLUMNS, _ROWS, _BANDS), strict=True):
+            image = _filter(image, head(features), axis)
+        return image
+
+
+class DHIFNet(FusionMethod):
+    """Deep hyperspectral image fusion network.
+
+    Parameters
+    ----------
+    problem
+        Band counts and ratio.
+    width
+        Channels of the U-Net at full resolution; eight times as many at the bottom.
+    stages
+        Gradient steps.
+    taps
+        Length of the predicted filters, odd.
+    filter_width
+        Hidden channels of the heads that predict the filters; `taps * bands` where None, as in the authors' network.
+
+    Raises
+    ------
+    UserError
+        When `taps` is even or `stages` is not positive.
+    """
+
+    title = "DHIF-Net"
+    citation = "huang2022dhifnet"
+    # 500 epochs of 20 000 random patches; the rate drops at the start of epochs 1, 6, ..., 146.
+    recipe = Recipe(
+        loss="l1",
+        optimizer="adam",
+        lr=3e-4,
+        batch=4,
+        patch=96,
+        steps=2_500_000,
+        schedule="step",
+        milestones=tuple(epoch / 500 for epoch in range(1, 147, 5)),
+        gamma=0.95,
+        augment=True,
+    )
+
+    def __init__(
+        self, problem: FusionProblem, width: int = 64, stages: int = 4, taps: int = 7, filter_width: int | None = None
+    ) -> None:
+        super().__init__(problem)
+        if taps % 2 == 0:
+            raise UserError(f"dhif_net's filters need an odd number of taps, not {taps}")
+        if stages < 1:
+            raise UserError(f"dhif_net needs at least one stage, not {stages}")
+        bands, msi_bands = problem.bands, problem.msi_bands
+        self.respond = nn.Sequential(nn.Conv2d(bands, msi_bands, 3, padding=1), nn.LeakyReLU(inplace=True))
+        self.respond_back = nn.Sequential(nn.Conv2d(msi_bands, bands, 3, padding=1), nn.LeakyReLU(inplace=True))
+        self.blur = _resampling(nn.Conv2d, bands, problem.ratio)
+        self.blur_back = _resampling(nn.ConvTranspose2d, bands, problem.ratio)
+        self.embed = nn.Conv2d(bands + msi_bands, width, 3, padding=1)
+        self.gather = nn.ModuleList(nn.Conv2d(width * (stage + 1), width, 3, padding=1) for stage in range(stages))
+        self.regulariser = _Regulariser(bands, width, taps, filter_width or taps * bands)
+        self.eta = nn.ParameterList(nn.Parameter(torch.normal(0.1, 0.01, (1,))) for _ in range(stages))
+        self.lamda = nn.ParameterList(nn.Parameter(torch.normal(1.0, 0.01, (1,))) for _ in range(stages))
+        self.apply(_initialise)
+
+    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
+        """Fuse a batch: (B, C, H/r, W/r) and (B, c, H, W), values in [0,1], to (B, C, H, W), not clamped."""
+        image = _upsample(lr_hsi, self.problem.ratio)
+        seen = []
+        for gather, eta, lamda in zip(self.gather, self.eta, self.lamda, strict=True):
+            seen.append(self.embed(torch.cat((image, hr_msi), dim=1)))
+            filtered = self.regulariser(gather(torch.cat(seen, dim=1)), image)
+            misfit = self.respond_back(self.respond(image) - hr_msi) + self.blur_back(self.blur(image) - lr_hsi)
+            image = image - 2 * eta * (misfit + lamda * (image - filtered))
+        return image
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw all kernels Xavier-uniform and zero the biases, but for the transposed convolutions', as the authors do."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.xavier_uniform_(module.weight)
+    if isinstance(module, nn.Conv2d):
+        nn.init.zeros_(module.bias)
