@@ -1,7 +1,7 @@
 """Parameters and operation counts of the authors' own networks, and what they say of the paper's FLOPs column.
 
 The numbers were counted on the official implementations (for SMIF-NET, which has none, on a prototype) by fvcore 0.1.5
-and thop 0.1.1, in 10^12, to the digits given; a dash stands for one that was not counted or repeats another size.
+and thop 0.1.1, in 10^12, to the digits given; a dash stands for one that was not counted.
 """
 
 import csv
@@ -27,17 +27,20 @@ tsfn      harvard  4   1964346    2.05615   2.06481
 tsfn      wdcm     4   2152858    0.03521   0.03535
 mog_dcn   cave     4   7070824    3.05353   4.39617
 mog_dcn   cave     8   7070824    3.04156   4.39018
-mog_dcn   harvard  4   7070824    -         17.58468
+mog_dcn   harvard  4   7070824    12.21413  17.58468
+mog_dcn   harvard  8   7070824    12.16623  17.56073
 mog_dcn   wdcm     4   19386417   0.26772   0.62824
 mog_dcn   wdcm     8   19386417   0.23931   0.61404
 mssjfl    cave     4   14317646   0.30087   0.30462
 mssjfl    cave     8   20725934   0.15568   0.17151
-mssjfl    harvard  4   14317646   -         1.21848
+mssjfl    harvard  4   14317646   1.20349   1.21848
+mssjfl    harvard  8   20725934   0.62270   0.68606
 mssjfl    wdcm     4   16008967   0.02777   0.03672
 mssjfl    wdcm     8   25827175   0.01863   0.05627
 dhif_net  cave     4   22461913   3.4735    3.5075
 dhif_net  cave     8   22669489   3.4735    3.6163
-dhif_net  harvard  4   22461913   -         14.0299
+dhif_net  harvard  4   22461913   13.8939   14.0299
+dhif_net  harvard  8   22669489   13.8939   14.4652
 dhif_net  wdcm     4   81243938   3.9116    3.9923
 dhif_net  wdcm     8   89123834   3.9116    4.2505
 psrt      cave     4   247455     0.07286   0.06723
@@ -51,7 +54,7 @@ msst_net  wdcm     4   145524409  0.04180   1.11589
 msst_net  wdcm     8   147296953  0.04024   1.11436
 smif_net  cave     4   6104779    1.21126   1.2009
 smif_net  cave     8   6104779    1.18399   -
-smif_net  harvard  4   6104779    -         4.8036
+smif_net  harvard  4   6104779    4.84503   4.8036
 smif_net  wdcm     4   6490643    0.08008   0.0794
 """
 

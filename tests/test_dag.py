@@ -202,7 +202,7 @@ def test_a_mistake_in_the_config_ends_at_once(workbench, change, sentence):
     ("change", "sentence"),
     [
         ({"ratios": [7]}, "7"),
-        ({"datasets": {"indian_pines": {"response": "sentinel2"}}}, "unknown response 'sentinel2'"),
+        ({"datasets": {"indian_pines": {"response": "sentinel2"}}}, "unknown spectral response 'sentinel2'"),
     ],
 )
 def test_a_mistake_that_only_the_data_show_is_told_in_one_sentence(workbench, change, sentence):
