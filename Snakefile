@@ -1,13 +1,11 @@
 # The whole benchmark: bare `snakemake` runs the embedded demo, `snakemake --configfile config/<name>.yaml` another one.
+from pathlib import Path
 from smifbench.errors import UserError
-from smifbench.experiment import check_experiment, load_experiment
+from smifbench.experiment import check_experiment
 
 if not config:
 
     configfile: "config/demo.yaml"
-
-
-container: None
 
 
 include: "workflow/rules/common.smk"
@@ -20,3 +18,7 @@ rule all:
     default_target: True
     input:
         final_outputs(),
+
+
+onsuccess:
+    print(Path(f"{RESULTS}/summary.txt").read_text())

@@ -140,16 +140,16 @@ def report(args: argparse.Namespace) -> None:
 
 
 def summary(args: argparse.Namespace) -> None:
-    """Print the leaderboard and where the report lies; raises UserError when a method failed."""
+    """Write the leaderboard and where the report lies; raises UserError when a method failed."""
     from smifbench import results
     from smifbench.files import write_text
 
     text, failures = results.summary(args.results / "metrics.csv")
-    text += f"\n\nreport: {args.results / 'report.html'}"
-    print(text)
+    text += f"\n\nreport: {args.results / 'report.html'}\n"
     if failures:
+        print(text)
         raise UserError(f"{len(failures)} runs failed, the others are done: {'; '.join(failures)}")
-    write_text(args.output, text + "\n")
+    write_text(args.output, text)
 
 
 def _use_threads(threads: int) -> None:

@@ -55,12 +55,25 @@ def test_sizes_and_bands(bands, msi_bands, ratio, height, width):
     assert output.isfinite().all()
 
 
-def test_projection_before_the_shuffle_equals_projection_after_it():
-    tail = network(5, 2, 3, **NARROW).double().joint_lr_tail
-    features = torch.randn(2, 16, 4, 7, dtype=torch.float64)
-    expected = tail.project(nn.functional.pixel_shuffle(tail.expand(features), 3))
-    torch.testing.assert_close(tail(features), expected)
-    torch.testing.assert_close(tail(features.contiguous(memory_format=torch.channels_last)), expected)
+def test_gates_pool_means_and_maxima():
+    block = shape_keyed.fill(network(**NARROW).double()).joint_hr.blocks[0]
+    features = torch.randn(2, 8, 6, 5, dtype=torch.float64)
+    channel, spatial = block.gates
+    pools = features.mean((2, 3)), features.flatten(2).sort(2).values[..., -1]
+    by_channel = torch.sigmoid(channel.mlp(pools[0]) + channel.mlp(pools[1]))
+    torch.testing.assert_close(channel(features), by_channel[..., None, None])
+    pools = features.mean(1, keepdim=True), features.sort(1).values[:, -1:]
+    torch.testing.assert_close(spatial(features), torch.sigmoid(spatial.conv(torch.cat(pools, 1))))
+
+
+def test_only_the_restoration_is_left_of_a_silent_network():
+    model = network(3, 2, 2, **NARROW).double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not name.startswith(("lift", "unmix")):
+                parameter.zero_()
+    lr_hsi, hr_msi = torch.rand(1, 3, 3, 4, dtype=torch.float64), torch.rand(1, 2, 6, 8, dtype=torch.float64)
+    torch.testing.assert_close(model(lr_hsi, hr_msi), model.lift(lr_hsi) + model.unmix(hr_msi))
 
 
 def test_the_authors_blocks_have_no_activation():
@@ -101,7 +114,7 @@ def test_initial_weights():
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             assert not module.bias.any()
-    assert model.joint_lr_tail.expand.weight.std().item() == pytest.approx(0.05, rel=0.01)
+    assert model.joint_lr_tail[0].weight.std().item() == pytest.approx(0.05, rel=0.01)
     assert model.lift.bias.any()
 
 

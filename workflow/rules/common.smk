@@ -1,6 +1,6 @@
 # What the rules of all stages share: the checked experiment, where things live, and which code decides which numbers.
 import json
-import shlex
+import os
 import sys
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
@@ -13,7 +13,10 @@ except UserError as error:
 RESULTS = f"results/{EXPERIMENT.name}"
 RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
 PAIRS = "data/pairs/{dataset}/{protocol}/x{ratio}"
-STEP = f"{shlex.quote(sys.executable)} -m smifbench.steps"
+ENVIRONMENT = "../../environment.yml"
+
+# Rules call `python`: that of a conda environment where one is deployed, else the one that runs snakemake.
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
 
 
 wildcard_constraints:
@@ -34,3 +37,41 @@ def code(*modules):
 def plugin_code(folder, name):
     """A plug-in's file and the private files that it imports."""
     return [str(path.relative_to(plugins.ROOT)) for path in plugins.sources(folder, name)]
+
+
+def prepared_scenes(wildcards):
+    dataset = plugins.build_dataset(wildcards.dataset, **EXPERIMENT.datasets[wildcards.dataset])
+    return [f"data/scenes/{wildcards.dataset}/{scene}.npy" for scene in dataset.scenes()]
+
+
+def method_config(wildcards):
+    return EXPERIMENT.methods[wildcards.method, wildcards.variant]
+
+
+def run_json(wildcards):
+    return json.dumps({**wildcards, "ratio": int(wildcards.ratio), "seed": int(wildcards.seed)})
+
+
+def options_json(wildcards):
+    return json.dumps(method_config(wildcards)["options"])
+
+
+def recipe_json(wildcards):
+    changes = [EXPERIMENT.training, method_config(wildcards)["recipe"]]
+    return json.dumps({"base": EXPERIMENT.recipe, "changes": changes})
+
+
+def trained_folder(wildcards):
+    """The run's training, for methods that learn."""
+    if plugins.method_class(wildcards.method).trainable:
+        return [f"{RESULTS}/runs/{RUN}/trained".format(**wildcards)]
+    return []
+
+
+def cost_pairs(wildcards):
+    """Cost depends on sizes alone, so any protocol's pairs will do."""
+    return f"data/pairs/{wildcards.dataset}/{EXPERIMENT.protocols[0]}/x{wildcards.ratio}"
+
+
+def final_outputs():
+    return [f"{RESULTS}/summary.txt"]

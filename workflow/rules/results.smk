@@ -8,15 +8,12 @@ rule collect:
         f"{RESULTS}/metrics.csv",
     log:
         f"{RESULTS}/logs/collect.log",
+    conda:
+        ENVIRONMENT
     message:
         "collect the rows of all runs"
     shell:
-        "{STEP} collect --tables {input:q} --output {output:q} --log {log:q}"
-
-
-def cost_pairs(wildcards):
-    """Cost depends on sizes alone, so any protocol's pairs will do."""
-    return f"data/pairs/{wildcards.dataset}/{EXPERIMENT.protocols[0]}/x{wildcards.ratio}"
+        "python -m smifbench.steps collect --tables {input:q} --output {output:q} --log {log:q}"
 
 
 rule cost:
@@ -28,6 +25,8 @@ rule cost:
         f"{RESULTS}/cost/{{dataset}}/x{{ratio}}.csv",
     log:
         f"{RESULTS}/logs/cost/{{dataset}}/x{{ratio}}.log",
+    conda:
+        ENVIRONMENT
     threads: workflow.cores
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
@@ -42,7 +41,7 @@ rule cost:
     message:
         "count and time all methods on {wildcards.dataset} x{wildcards.ratio}"
     shell:
-        "{STEP} cost --dataset {wildcards.dataset:q} --pairs {input.pairs:q} --methods {params.methods:q} "
+        "python -m smifbench.steps cost --dataset {wildcards.dataset:q} --pairs {input.pairs:q} --methods {params.methods:q} "
         "--device {params.device:q} --threads {threads} --output {output:q} --log {log:q}"
 
 
@@ -53,10 +52,12 @@ rule collect_cost:
         f"{RESULTS}/cost.csv",
     log:
         f"{RESULTS}/logs/collect_cost.log",
+    conda:
+        ENVIRONMENT
     message:
         "collect the costs of all methods"
     shell:
-        "{STEP} collect --tables {input:q} --output {output:q} --log {log:q}"
+        "python -m smifbench.steps collect --tables {input:q} --output {output:q} --log {log:q}"
 
 
 rule describe:
@@ -68,77 +69,95 @@ rule describe:
         f"{RESULTS}/experiment.json",
     log:
         f"{RESULTS}/logs/describe.log",
+    conda:
+        ENVIRONMENT
     params:
         config=json.dumps(config),
     message:
         "write down what the experiment is"
     shell:
-        "{STEP} describe --config {params.config:q} --output {output:q} --log {log:q}"
+        "python -m smifbench.steps describe --config {params.config:q} --output {output:q} --log {log:q}"
 
 
 rule tables:
     input:
         code("tables", "results"),
-        rules.describe.output,
         rules.collect.output,
         rules.collect_cost.output,
+        about=rules.describe.output[0],
     output:
         directory(f"{RESULTS}/tables"),
     log:
         f"{RESULTS}/logs/tables.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input.about, parent=True),
     message:
         "write the LaTeX tables"
     shell:
-        "{STEP} tables --results {RESULTS:q} --output {output:q} --log {log:q}"
+        "python -m smifbench.steps tables --results {params.results:q} --output {output:q} --log {log:q}"
 
 
 rule figures:
     input:
         code("figures", "gallery", "results"),
-        rules.describe.output,
         rules.collect.output,
         rules.collect_cost.output,
+        about=rules.describe.output[0],
     output:
         directory(f"{RESULTS}/figures"),
     log:
         f"{RESULTS}/logs/figures.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input.about, parent=True),
     message:
         "draw the figures"
     shell:
-        "{STEP} figures --results {RESULTS:q} --pairs data/pairs --output {output:q} --log {log:q}"
+        "python -m smifbench.steps figures --results {params.results:q} --pairs data/pairs --output {output:q} --log {log:q}"
 
 
 rule document:
     input:
         code("document"),
-        rules.describe.output,
         rules.tables.output,
         rules.figures.output,
+        about=rules.describe.output[0],
     output:
         f"{RESULTS}/paper.tex",
     log:
         f"{RESULTS}/logs/document.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input.about, parent=True),
     message:
         "put tables and figures into one document"
     shell:
-        "{STEP} document --results {RESULTS:q} --output {output:q} --log {log:q}"
+        "python -m smifbench.steps document --results {params.results:q} --output {output:q} --log {log:q}"
 
 
 rule report:
     input:
         code("report"),
-        rules.describe.output,
         rules.collect.output,
         rules.collect_cost.output,
         rules.figures.output,
+        about=rules.describe.output[0],
     output:
         f"{RESULTS}/report.html",
     log:
         f"{RESULTS}/logs/report.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input.about, parent=True),
     message:
         "write the report"
     shell:
-        "{STEP} report --results {RESULTS:q} --output {output:q} --log {log:q}"
+        "python -m smifbench.steps report --results {params.results:q} --output {output:q} --log {log:q}"
 
 
 rule summary:
@@ -146,15 +165,16 @@ rule summary:
         rules.collect.output,
         rules.document.output,
         rules.report.output,
+        about=rules.describe.output[0],
     output:
         f"{RESULTS}/summary.txt",
     log:
         f"{RESULTS}/logs/summary.log",
+    conda:
+        ENVIRONMENT
+    params:
+        results=subpath(input.about, parent=True),
     message:
         "summarise"
     shell:
-        "{STEP} summary --results {RESULTS:q} --output {output:q} --log {log:q}"
-
-
-def final_outputs():
-    return [f"{RESULTS}/summary.txt"]
+        "python -m smifbench.steps summary --results {params.results:q} --output {output:q} --log {log:q}"

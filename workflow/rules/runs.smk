@@ -1,30 +1,6 @@
 # One run of one method: train, fuse, score.
 
 
-def method_config(wildcards):
-    return EXPERIMENT.methods[wildcards.method, wildcards.variant]
-
-
-def run_json(wildcards):
-    return json.dumps({**wildcards, "ratio": int(wildcards.ratio), "seed": int(wildcards.seed)})
-
-
-def options_json(wildcards):
-    return json.dumps(method_config(wildcards)["options"])
-
-
-def recipe_json(wildcards):
-    changes = [EXPERIMENT.training, method_config(wildcards)["recipe"]]
-    return json.dumps({"base": EXPERIMENT.recipe, "changes": changes})
-
-
-def trained_folder(wildcards):
-    """The run's training, for methods that learn."""
-    if plugins.method_class(wildcards.method).trainable:
-        return [f"{RESULTS}/runs/{RUN}/trained".format(**wildcards)]
-    return []
-
-
 rule train:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
@@ -34,6 +10,8 @@ rule train:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
     log:
         f"{RESULTS}/logs/train/{RUN}.log",
+    conda:
+        ENVIRONMENT
     threads: EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
@@ -46,7 +24,7 @@ rule train:
     message:
         "train {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"
     shell:
-        "{STEP} train --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} "
+        "python -m smifbench.steps train --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} "
         "--recipe {params.recipe:q} --device {params.device:q} --threads {threads} --state {params.state:q} "
         "--output {output:q} --log {log:q}"
 
@@ -61,6 +39,8 @@ rule fuse:
         directory(f"{RESULTS}/runs/{RUN}/fused"),
     log:
         f"{RESULTS}/logs/fuse/{RUN}.log",
+    conda:
+        ENVIRONMENT
     threads: EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
@@ -72,7 +52,7 @@ rule fuse:
     message:
         "fuse {wildcards.dataset} x{wildcards.ratio} with {wildcards.method}/{wildcards.variant}, seed {wildcards.seed}"
     shell:
-        "{STEP} fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
+        "python -m smifbench.steps fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
         "--device {params.device:q} --threads {threads} --output {output:q} --log {log:q}"
 
 
@@ -85,10 +65,13 @@ rule score:
         f"{RESULTS}/runs/{RUN}/scores.csv",
     log:
         f"{RESULTS}/logs/score/{RUN}.log",
+    conda:
+        ENVIRONMENT
     params:
         run=run_json,
+        experiment=EXPERIMENT.name,
     message:
         "score {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"
     shell:
-        "{STEP} score --experiment {EXPERIMENT.name:q} --run {params.run:q} --pairs {input.pairs:q} "
+        "python -m smifbench.steps score --experiment {params.experiment:q} --run {params.run:q} --pairs {input.pairs:q} "
         "--fused {input.fused:q} --output {output:q} --log {log:q}"
