@@ -11,7 +11,6 @@ seconds, without its arithmetic or its memory.
 
 import copy
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,15 +30,10 @@ from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile
 
 from smifbench import plugins
+from smifbench.devices import device_name
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
-
-COLUMNS = (
-    *("dataset", "ratio", "method", "variant", "height", "width", "params", "gmacs", "gmacs_thop"),
-    *("published_tflops", "latency_ms", "peak_memory_mb", "device"),
-)
-"""Columns of `cost.csv`."""
 
 PUBLISHED = plugins.ROOT / "results" / "published" / "tables_1_to_3.csv"
 """The paper's Tables 1-3, with its FLOPs column."""
@@ -72,7 +66,6 @@ NEGLIGIBLE = {
     *("reshape_as", "rot90", "scalar_tensor", "scatter", "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero"),
 }
 """Operators that count 0 by decision, by their names in torch; each with its in-place twin."""
-
 
 _Sides = int | Sequence[int]
 
@@ -244,7 +237,7 @@ def measure(
         peak = _peak_bytes(method, images, device)
         seconds = [_seconds(method, images, device) for _ in range(repeats)]
     resident = sum(tensor.nbytes for tensor in (*method.parameters(), *method.buffers(), *images))
-    return Measurement(1e3 * statistics.median(seconds), (resident + peak) / 1e6, _device_name(device))
+    return Measurement(1e3 * statistics.median(seconds), (resident + peak) / 1e6, device_name(device))
 
 
 def cost_row(
@@ -274,7 +267,7 @@ def cost_row(
     Returns
     -------
     dict
-        A value for each of `COLUMNS`. `gmacs` and `gmacs_thop` are in 10^9, NaN for solvers. `published_tflops` is
+        A value for each of `COST_COLUMNS`. `gmacs` and `gmacs_thop` are in 10^9, NaN for solvers. `published_tflops` is
         the paper's FLOPs cell in 10^12, NaN where it has none, or where options make the network another one.
     """
     network = plugins.build_method(method, problem, **options)
@@ -451,12 +444,3 @@ def _peak_bytes(method: FusionMethod, images: list[Tensor], device: torch.device
     changes = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
     changes.sort(key=lambda event: event.start_ns())
     return max(accumulate(event.nbytes() for event in changes), default=0)
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpu_info = Path("/proc/cpuinfo")
-    lines = cpu_info.read_text().splitlines() if cpu_info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads"

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from smifbench import plugins
+from smifbench.devices import device_name, pick_device
 from smifbench.errors import UserError
 from smifbench.files import file_hash, read_json, replacing_folder, write_json
 from smifbench.inference import fuse
@@ -100,18 +101,6 @@ def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | 
             write_json(folder / "facts.json", before)
     else:
         _attempt(run, problem, where, target, work)
-
-
-def device_name(device: torch.device) -> str:
-    """Return what the result rows call `device`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device called "auto", "cpu" or "cuda"; auto is a GPU where there is one."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device is 'cuda' but PyTorch sees no GPU; set 'device: cpu' or 'device: auto' in the config")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _build(run: Run, problem: FusionProblem, options: dict) -> ScaledNetwork | FusionMethod:

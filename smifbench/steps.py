@@ -71,14 +71,16 @@ def cost(args: argparse.Namespace) -> None:
     """Count and time the methods at the size of one test image."""
     import pandas as pd
 
-    from smifbench import execution, scenes
-    from smifbench.cost import COLUMNS, cost_row
+    from smifbench import scenes
+    from smifbench.cost import cost_row
+    from smifbench.devices import pick_device
     from smifbench.files import replacing
+    from smifbench.results import COST_COLUMNS
 
     _use_threads(args.threads)
     problem = scenes.load_problem(args.pairs)
     height, width = scenes.load_pairs(args.pairs, "test")[0].hr_hsi.shape[1:]
-    device = execution.pick_device(args.device)
+    device = pick_device(args.device)
     rows = []
     for about in args.methods:
         names = {"dataset": args.dataset, "method": about["method"], "variant": about["variant"]}
@@ -99,7 +101,7 @@ def cost(args: argparse.Namespace) -> None:
             print(f"smifbench: no cost for {about['method']}/{about['variant']}: {error}", file=sys.stderr)
             rows.append({**names, "ratio": problem.ratio, "height": height, "width": width})
     with replacing(args.output) as temporary:
-        pd.DataFrame(rows).reindex(columns=COLUMNS).to_csv(temporary, index=False)
+        pd.DataFrame(rows).reindex(columns=COST_COLUMNS).to_csv(temporary, index=False)
 
 
 def describe(args: argparse.Namespace) -> None:
