@@ -42,8 +42,8 @@ class Recipe:
         Decay of an exponential moving average of the weights, which is then what is kept; None for none.
     scaling
         `"none"` feeds images as they are in [0,1]. `"standard"` maps every band of both inputs affinely, outside the
-        network, so that the training images have mean 3 and standard deviation 1 (positive, because some networks
-        cannot output negative values), and maps the output back.
+        network, by the training images' statistics, and maps the output back: a band is divided by the geometric mean
+        of its own standard deviation and that of all bands, and its mean comes to lie two deviations above 0.
     """
 
     loss: str = "l1"

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
 
-POSITIVE_MEAN = 3.0
-"""Mean of a standardised band. Not 0, because networks that end in a ReLU cannot output negative values."""
+MEAN_IN_DEVIATIONS = 2.0
+"""Deviations by which a band's mean lies above 0, because networks that end in a ReLU output no negative values."""
 
 
 class ScaledNetwork(nn.Module):
@@ -34,8 +34,10 @@ class ScaledNetwork(nn.Module):
             raise UserError(f"unknown scaling '{scaling}' in a recipe; known: none, standard")
         for image, cubes in (("hsi", lr_hsi), ("msi", hr_msi)):
             pixels = torch.cat([cube.flatten(1) for cube in cubes], 1).double()
-            scale = pixels.std(1).clamp_min(1e-4)
-            shift = pixels.mean(1) - POSITIVE_MEAN * scale
+            deviation = pixels.std(1).clamp_min(1e-4)
+            # Halfway between bands of equal weight, which train fast, and bands as they are, which PSNR weighs.
+            scale = (deviation * deviation.square().mean().sqrt()).sqrt()
+            shift = pixels.mean(1) - MEAN_IN_DEVIATIONS * deviation
             getattr(self, f"{image}_scale").copy_(scale[:, None, None])
             getattr(self, f"{image}_shift").copy_(shift[:, None, None])
 

@@ -525,34 +525,41 @@ def whole_files(folder):
     return cube, {**files, ".hdr": header.read_bytes()}
 
 
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    return folder, *whole_files(folder)
+
+
 @settings(max_examples=400, deadline=2000, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_damaged_files_are_read_or_refused(tmp_path_factory, data):
+def test_damaged_files_are_read_or_refused(damaged, data):
     """Bytes changed, cut or added anywhere: a cube of a size that the file can hold, or one sentence."""
-    folder = tmp_path_factory.getbasetemp() / "damaged"
-    folder.mkdir(exist_ok=True)
-    _, files = whole_files(folder)
+    folder, cube, files = damaged
     suffix = data.draw(st.sampled_from(sorted(files)))
     content = bytearray(files[suffix])
-    for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        kind = data.draw(st.sampled_from(["set", "cut", "insert"]))
-        if kind == "cut" and place > 8:
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(8, len(content)))
+        change = data.draw(st.sampled_from(["set", "cut", "insert"]))
+        if change == "cut":
             del content[place:]
-        elif kind == "insert":
+        elif change == "insert":
             content[place:place] = data.draw(st.binary(min_size=1, max_size=6))
         else:
-            content[place] = data.draw(st.integers(0, 255))
+            content[place : place + 1] = data.draw(st.binary(min_size=1, max_size=1))
     path = folder / f"scene{suffix}"
     path.write_bytes(content)
     try:
         read = read_cube(path)
     except UserError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 900
-    else:
-        assert read.array.ndim == 3
-        assert np.array(read.array).size < 2**22
+        sentence = str(error)
+        assert "\n" not in sentence, sentence
+        assert len(sentence) < 900
+        return
+    assert read.array.ndim == 3
+    assert np.array(read.array).size < 2**22
+    if suffix in (".npz", ".mat"):  # formats with checksums
+        np.testing.assert_array_equal(read.array, cube)
 
 
 def test_nanometres():
@@ -564,9 +571,9 @@ def test_nanometres():
 
 
 def test_row_blocks_cover_every_row_once():
-    array = np.arange(500 * 90 * 300).reshape(500, 90, 300)
+    array = np.arange(500 * 30 * 300, dtype=np.int32).reshape(500, 30, 300)
     blocks = list(row_blocks(array))
-    assert len(blocks) > 1
+    assert [block.shape[1] for block in blocks] == [27, 3]
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), array)
 
 

@@ -105,7 +105,9 @@ def serve(monkeypatch):
 
 def source_of(*servers, **known):
     check = partial(check_zip, needed=["a.png", "b.png"])
-    return Source(NAME, tuple(getattr(server, "address", server) for server in servers), (b"PK\x03\x04",), check, **known)
+    return Source(
+        NAME, tuple(getattr(server, "address", server) for server in servers), (b"PK\x03\x04",), check, **known
+    )
 
 
 KNOWN = {"size": len(FILE), "sha256": hashlib.sha256(FILE).hexdigest()}
