@@ -55,6 +55,8 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
     where = pick_device(device)
     problem = load_problem(pairs)
     train, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
+    if not train:
+        raise UserError(f"{pairs} holds no training scene; give the data set one, or run only methods that solve")
     fingerprint = _fingerprint(run, options, recipe, [pair.data for pair in train])
 
     def work(folder: Path) -> dict:

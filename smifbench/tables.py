@@ -15,12 +15,15 @@ PAPER = tuple(f"paper_{metric}" for metric in WALD)
 TABLE_NUMBER = {"cave": 1, "harvard": 2, "wdcm": 3}
 """The paper's table of each of its data sets."""
 
-SPECIAL = str.maketrans({character: f"\\{character}" for character in "&%$#_{}"} | {"~": r"\textasciitilde{}"})
+SPECIAL = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
 
 
 def escape(text: str) -> str:
     """Return `text` with LaTeX's special characters escaped."""
-    return text.replace("\\", r"\textbackslash{}").translate(SPECIAL)
+    return text.translate(SPECIAL)
 
 
 def table_name(dataset: str, protocol: str, convention: str, protocols: Sequence[str]) -> str:

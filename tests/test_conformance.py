@@ -7,6 +7,7 @@ import torch
 
 from smifbench import FusionProblem, UserError, build_method, plugins
 from smifbench.degradation import DEFAULT
+from smifbench.method import PAPER_RECIPE
 
 BANDS, MSI_BANDS = 6, 2
 
@@ -194,9 +195,9 @@ def test_compiles_to_the_same_function(name):
 def test_overfits_one_patch(name):
     method = build(name).train()
     lr_hsi, hr_msi, hr_hsi = images()
-    optimizer = torch.optim.Adam(method.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(method.parameters(), lr=PAPER_RECIPE.lr)
     losses = []
-    for _ in range(25):
+    for _ in range(40):
         optimizer.zero_grad()
         loss = method.training_loss(lr_hsi, hr_msi, hr_hsi, "l1")
         loss.backward()
