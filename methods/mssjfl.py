@@ -10,9 +10,8 @@ What differs, and why:
 - The blocks' activation. The authors draw a leaky ReLU between the two 3x3 convolutions of a block, but their call
   passes `True` where the negative slope is expected, so that it does nothing. `slope=1.0` (default) is what they
   trained; `slope=0.01` is what they drew.
-- The last 1x1 convolution of the joint LR branch runs before the pixel shuffle instead of after it, one group of
-  sub-pixels beside the other: the same products, but only `bands` channels are shuffled instead of `fh`.
-- Both poolings of a channel attention pass through its MLP in one call.
+- Both poolings of a channel attention pass through its MLP in one call, and where a maximum is attained more than once
+  its gradient is shared evenly.
 - The reduction by 16 in the channel attention leaves at least one hidden unit, for widths below 16.
 - The authors neither shuffle their training patches nor degrade images themselves; both are the benchmark's matter.
 """
@@ -32,6 +31,10 @@ def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
 
 def _activation(slope: float = 0.01) -> nn.Module:
     return nn.Identity() if slope == 1 else nn.LeakyReLU(slope, inplace=True)
+
+
+def _enlarge(width: int, ratio: int) -> tuple[nn.Module, nn.Module]:
+    return _conv(width, ratio**2 * width, 1), nn.PixelShuffle(ratio)
 
 
 class _ChannelAttention(nn.Module):
@@ -89,25 +92,6 @@ class _Branch(nn.Module):
         return features + self.blocks(features)
 
 
-class _ExpandedProjection(nn.Module):
-    """Expand channels by r*r, shuffle them into pixels, project: (B, width, h, w) -> (B, bands, r*h, r*w).
-
-    The projection is 1x1 and so does not mind where a pixel lies: it runs ahead of the shuffle, on the r*r sub-pixels
-    stacked as rows, and leaves fewer channels to shuffle.
-    """
-
-    def __init__(self, width: int, bands: int, ratio: int) -> None:
-        super().__init__()
-        self.ratio = ratio
-        self.expand = _conv(width, ratio**2 * width, 1)
-        self.project = _conv(width, bands, 1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        batch, width, height, columns = features.shape
-        stacked = self.expand(features).reshape(batch, width, self.ratio**2 * height, columns)
-        return F.pixel_shuffle(self.project(stacked).reshape(batch, -1, height, columns), self.ratio)
-
-
 class MSSJFL(FusionMethod):
     """Joint and separate features at both scales, followed by one correction against each input image.
 
@@ -153,11 +137,11 @@ class MSSJFL(FusionMethod):
         bands, msi_bands, ratio = problem.bands, problem.msi_bands, problem.ratio
         joint = bands + msi_bands
         self.joint_lr = _Branch(joint, fh, blocks, slope, channel=True, spatial=True)
-        self.joint_lr_tail = _ExpandedProjection(fh, bands, ratio)
+        self.joint_lr_tail = nn.Sequential(*_enlarge(fh, ratio), _conv(fh, bands, 1))
         self.joint_hr = _Branch(joint, fm, blocks, slope, channel=True, spatial=True)
         self.joint_hr_tail = nn.Sequential(_conv(fm, bands, 1), _activation())
         self.spectral = _Branch(bands, fh, blocks, slope, channel=True, spatial=False)
-        self.spectral_tail = _conv(fh, ratio**2 * fh, 1)
+        self.spectral_tail = nn.Sequential(*_enlarge(fh, ratio))
         self.spatial = _Branch(msi_bands, fm, blocks, slope, channel=False, spatial=True)
         self.separate_tail = nn.Sequential(_conv(fh + fm, bands, 3), _activation())
         self.degrade = nn.Sequential(nn.Conv2d(bands, bands, ratio, ratio), _activation())
@@ -170,19 +154,13 @@ class MSSJFL(FusionMethod):
         """Fuse a batch: (B, C, H/r, W/r) and (B, c, H, W), values in [0,1], to (B, C, H, W), not clamped."""
         hsi_up = F.interpolate(lr_hsi, size=hr_msi.shape[-2:], mode="bilinear", align_corners=False)
         msi_down = F.interpolate(hr_msi, size=lr_hsi.shape[-2:], mode="bicubic", align_corners=False)
-        separate = _shuffle_beside(self.spectral_tail(self.spectral(lr_hsi)), self.spatial(hr_msi), self.problem.ratio)
+        separate = torch.cat((self.spectral_tail(self.spectral(lr_hsi)), self.spatial(hr_msi)), 1)
         image = self.joint_lr_tail(self.joint_lr(torch.cat((lr_hsi, msi_down), 1)))
         image = image + self.joint_hr_tail(self.joint_hr(torch.cat((hr_msi, hsi_up), 1)))
         image = image + self.separate_tail(separate)
         spatial_error = lr_hsi - self.degrade(image)
         spectral_error = hr_msi - self.respond(image)
         return image + self.lift(spatial_error) + self.unmix(spectral_error)
-
-
-def _shuffle_beside(expanded: Tensor, features: Tensor, ratio: int) -> Tensor:
-    """Pixel shuffle of `expanded` (B, r*r*n, h, w), and behind it `features` (B, m, r*h, r*w), in one copy."""
-    pixels = expanded.unflatten(1, (-1, ratio, ratio)).permute(0, 1, 4, 2, 5, 3)
-    return torch.cat((pixels, features.reshape(len(features), -1, *pixels.shape[2:])), 1).flatten(4).flatten(2, 3)
 
 
 def _initialise(module: nn.Module) -> None:
