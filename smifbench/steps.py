@@ -15,6 +15,17 @@ from smifbench.errors import UserError
 from smifbench.run import Run
 
 
+def download(args: argparse.Namespace) -> None:
+    """Fetch a data set's files into the stamp's folder and verify them; write the stamp."""
+    from smifbench import plugins
+    from smifbench.files import write_text
+
+    folder = args.output.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    plugins.build_dataset(args.dataset, **args.options).fetch(folder)
+    write_text(args.output, f"{args.dataset}: complete and verified\n")
+
+
 def prepare(args: argparse.Namespace) -> None:
     """Read one scene of a data set and write it in canonical form."""
     from smifbench import plugins, scenes
@@ -189,6 +200,9 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
         return command
 
+    command = step(download)
+    command.add_argument("--dataset", required=True)
+    command.add_argument("--options", type=json.loads, default={})
     command = step(prepare)
     command.add_argument("--dataset", required=True)
     command.add_argument("--options", type=json.loads, default={})

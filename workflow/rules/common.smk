@@ -4,6 +4,7 @@ import os
 import sys
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
+from smifbench.dataset import DataSet
 
 try:
     EXPERIMENT = check_experiment(config, "the experiment's config")
@@ -37,6 +38,13 @@ def code(*modules):
 def plugin_code(folder, name):
     """A plug-in's file and the private files that it imports."""
     return [str(path.relative_to(plugins.ROOT)) for path in plugins.sources(folder, name)]
+
+
+def fetched_files(wildcards):
+    """The stamp of a data set whose files must be had first; none for one that a package carries."""
+    if plugins.dataset_class(wildcards.dataset).fetch is DataSet.fetch:
+        return []
+    return f"data/raw/{wildcards.dataset}/fetched"
 
 
 def prepared_scenes(wildcards):

@@ -1,10 +1,28 @@
 # From a data set's files to the image pairs that methods fuse.
 
 
+rule download:
+    output:
+        "data/raw/{dataset}/fetched",
+    log:
+        "data/logs/download/{dataset}.log",
+    retries: 2
+    conda:
+        ENVIRONMENT
+    params:
+        options=lambda wildcards: json.dumps(EXPERIMENT.datasets[wildcards.dataset]),
+    message:
+        "download {wildcards.dataset}, or check what was put by hand"
+    shell:
+        "python -m smifbench.steps download --dataset {wildcards.dataset:q} --options {params.options:q} "
+        "--output {output:q} --log {log:q}"
+
+
 rule prepare:
     input:
         lambda wildcards: plugin_code("datasets", wildcards.dataset),
         code("spectral"),
+        fetched_files,
     output:
         cube="data/scenes/{dataset}/{scene}.npy",
         sidecar="data/scenes/{dataset}/{scene}.json",
