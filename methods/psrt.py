@@ -96,7 +96,7 @@ class _WindowAttention(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.project(self._attend(self.qkv(self.norm1(tokens)))).to(tokens.dtype)
+        tokens = tokens + self.project(self._attend(self.qkv(self.norm1(tokens))))
         return tokens + self.mlp(self.norm2(tokens))
 
     def _attend(self, qkv: Tensor) -> Tensor:
@@ -151,7 +151,7 @@ class PSRT(FusionMethod):
     Raises
     ------
     UserError
-        When `heads` does not divide `width`.
+        When `heads` does not divide `width`, or an option leaves no channel, head or pyramid.
     """
 
     title = "PSRT"
@@ -164,8 +164,13 @@ class PSRT(FusionMethod):
         self, problem: FusionProblem, width: int = 32, heads: int = 8, mlp_ratio: float = 4.0, pyramids: int = 2
     ) -> None:
         super().__init__(problem)
+        for name, value in (("width", width), ("heads", heads), ("pyramids", pyramids)):
+            if value < 1:
+                raise UserError(f"psrt's {name} is {value}; it must be at least 1")
         if width % heads:
-            raise UserError(f"psrt's width {width} is no multiple of its heads {heads}; choose heads that divide it")
+            raise UserError(f"psrt's width {width} is no multiple of its {heads} heads; choose heads that divide it")
+        if int(width * mlp_ratio) < 1:
+            raise UserError(f"psrt's mlp_ratio {mlp_ratio} leaves no hidden channel at width {width}; raise it")
         self.embed = nn.Conv2d(problem.bands + problem.msi_bands, width, 3, padding=1)
         self.pyramids = nn.ModuleList(
             nn.ModuleList(_WindowToWindow(width, heads, mlp_ratio, window) for window in _WINDOWS)

@@ -9,7 +9,9 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
+from smifbench.errors import UserError
 from smifbench.files import replacing
 
 BLOCK = 1 << 20
@@ -52,6 +54,16 @@ def check_zip(path: Path, needed: Collection[str] = (), directory_sha256: str | 
         raise Damaged(f"holds the damaged member {bad}")
 
 
+def unpack_zip(path: Path, folder: Path, wanted: Collection[str]) -> None:
+    """Write files of a zip archive into `folder`; parameters are those of `unpack_tar`."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            target = _target(folder, member.filename, member.file_size, wanted)
+            if target and not member.is_dir():
+                with archive.open(member) as content:
+                    _write(content, target)
+
+
 def check_tar(path: Path, needed: Collection[str] = ()) -> None:
     """Check a tar archive packed by gzip, in one pass through it; parameters and errors are those of `check_zip`."""
     _refuse_lack(needed, [member.name for _, member in _members(path)])
@@ -73,15 +85,31 @@ def unpack_tar(path: Path, folder: Path, wanted: Collection[str]) -> None:
     ------
     Damaged
         As `check_tar`; the files before the damage are kept.
+    UserError
+        When a file cannot be written.
     """
     for archive, member in _members(path):
-        target = folder / PurePosixPath(member.name).name
-        if not member.isfile() or target.name not in wanted:
-            continue
-        if target.exists() and target.stat().st_size == member.size:
-            continue
+        target = _target(folder, member.name, member.size, wanted)
+        if target and member.isfile():
+            _write(archive.extractfile(member), target)
+
+
+def _target(folder: Path, name: str, size: int, wanted: Collection[str]) -> Path | None:
+    """Where a member shall be written, or None where it is not wanted or there already."""
+    path = folder / PurePosixPath(name).name
+    there = path.exists() and path.stat().st_size == size
+    return path if path.name in wanted and not there else None
+
+
+def _write(content: IO[bytes], target: Path) -> None:
+    """Write one member; raises UserError where there is no space for it."""
+    try:
         with replacing(target) as temporary, temporary.open("wb") as file:
-            shutil.copyfileobj(archive.extractfile(member), file, BLOCK)
+            shutil.copyfileobj(content, file, BLOCK)
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise UserError(f"{target} cannot be written ({error.strerror}); make that possible and run again") from error
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:

@@ -4,18 +4,25 @@ A header is only a claim: it is held against the file's length before anything i
 loaded, and whatever is wrong with a file ends as a UserError.
 """
 
+import logging
 import math
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from smifbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from tifffile import TiffPage, TiffPageSeries
 
 Axis = int | None
 
@@ -34,14 +41,22 @@ ENVI_HEADER_BYTES = 2**22
 
 NM_PER_UNIT = {
     **dict.fromkeys(("nm", "nanometers", "nanometer", "nanometres", "nanometre"), 1.0),
-    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micrometers", "micrometer", "micrometres", "micrometre"), 1e3),
-    **dict.fromkeys(("microns", "micron"), 1e3),
+    **dict.fromkeys(("um", "micrometers", "micrometer", "micrometres", "micrometre", "microns", "micron"), 1e3),
+    **dict.fromkeys(("\u00b5m", "\u03bcm", "\ufffdm"), 1e3),  # both letters mu, and one in an unknown encoding
     **dict.fromkeys(("angstroms", "angstrom"), 0.1),
 }
 """Spellings of the units of length."""
 
 WAVELENGTH_NAMES = ("wavelengths_nm", "wavelength_nm", "wavelengths_um", "wavelengths", "wavelength", "lambda", "wl")
 """What the variable with the band centres is called in .npz and .mat files, whatever its capitals."""
+
+MAT5_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+"""NumPy types of the values stored in MATLAB's level 5 format; whole numbers may be stored shorter than their class."""
+
+MAT5_NUMERIC = range(6, 16)
+MAT5_COMPLEX = 0x800
+MAT5_MATRIX, MAT5_COMPRESSED = 14, 15
+MAT5_HEAD = 4096
 
 LARGEST_EXPANSION = 1100
 """Deflate, the densest of the compressions met here, makes at most 1032 bytes out of one."""
@@ -118,7 +133,7 @@ def read_cube(path: str | Path, variable: str | None = None, band_axis: Axis = N
     path = Path(path).expanduser()
     name, read = _reader(path)
     try:
-        content = read(path, variable)
+        content = read(path, None if variable is None else str(variable))
     except UserError:
         raise
     except Exception as error:  # on a broken file the libraries raise anything
@@ -193,12 +208,11 @@ def _reader(path: Path) -> tuple[str, Callable[[Path, str | None], _Content]]:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- NumPy
-
-
 def _read_npy(path: Path, variable: str | None) -> _Content:
     with path.open("rb") as file:
         shape, order, dtype = _npy_header(file)
+        if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
+            raise UserError(f"{path} holds {dtype} of shape {shape}; store a cube of real numbers with three axes")
         return _Content("NumPy .npy", _map(path, shape, dtype, file.tell(), order))
 
 
@@ -225,12 +239,9 @@ def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], str, np.dtype]:
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
-        raise UserError("its format version is for structured arrays")
+        raise ValueError(f"version {version} is for structured arrays")
     shape, fortran, dtype = read(file)
     return shape, "F" if fortran else "C", dtype
-
-
-# --------------------------------------------------------------------------------------------------------- MATLAB
 
 
 def _read_mat(path: Path, variable: str | None) -> _Content:
@@ -239,19 +250,79 @@ def _read_mat(path: Path, variable: str | None) -> _Content:
     return (_read_mat73 if h5py.is_hdf5(path) else _read_mat5)(path, variable)
 
 
-def _read_mat5(path: Path, variable: str | None) -> _Content:
-    from scipy.io import loadmat, whosmat
+class _Mat5Array(NamedTuple):
+    """Where a MATLAB v5 file keeps an array: its element in the file, and its values within that."""
 
-    kinds = dict.fromkeys(("int8", "int16", "int32", "int64"), "i") | {"double": "f", "single": "f", "logical": "b"}
-    kinds |= {f"u{name}": "u" for name, kind in kinds.items() if kind == "i"}
-    about = {name: (shape, kinds.get(kind, "O")) for name, shape, kind in whosmat(path, appendmat=False)}
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    position: int
+    length: int
+    compressed: bool
+    start: int
+
+
+def _read_mat5(path: Path, variable: str | None) -> _Content:
+    """Read plain numeric arrays; scipy's reader crashes the interpreter on some damaged files."""
+    arrays = {}
+    with path.open("rb") as file:
+        endian = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:])
+        if endian is None:
+            raise ValueError("it is of another version than 5 to 7.3")
+        while tag := file.read(8):
+            kind, length = struct.unpack(f"{endian}2I", tag)
+            position = file.tell()
+            if kind not in (MAT5_MATRIX, MAT5_COMPRESSED) or position + length > path.stat().st_size:
+                raise ValueError(f"its element at byte {position} is of no known type or incomplete")
+            head = file.read(min(length, MAT5_HEAD))
+            if kind == MAT5_COMPRESSED:
+                head = zlib.decompressobj().decompress(head, MAT5_HEAD)
+            name, shape, dtype, start = _mat5_header(head, 8 if kind == MAT5_COMPRESSED else 0, endian)
+            arrays[name] = _Mat5Array(shape, dtype, position, length, kind == MAT5_COMPRESSED, start)
+            file.seek(position + length)
 
     def load(name: str) -> np.ndarray:
-        # The class is that in MATLAB; in the file whole numbers may be stored in as little as a byte.
-        _check_claim(path, math.prod(about[name][0]), 1, path.stat().st_size)
-        return loadmat(path, appendmat=False, variable_names=[name])[name]
+        shape, dtype, position, length, compressed, start = arrays[name]
+        if not compressed:
+            return _map(path, shape, dtype, position + start, "F")
+        _check_claim(path, math.prod(shape), dtype.itemsize, length)
+        end = start + math.prod(shape) * dtype.itemsize
+        stream = zlib.decompressobj()
+        with path.open("rb") as file:
+            file.seek(position)
+            inflated = stream.decompress(file.read(length), end + 8)  # values are padded to 8 bytes
+        if len(inflated) < end or not stream.eof:
+            raise ValueError(f"variable {name} is damaged")
+        return np.frombuffer(inflated[start:end], dtype).reshape(shape, order="F")
 
+    about = {name: (array.shape, array.dtype.kind) for name, array in arrays.items()}
     return _from_variables("MATLAB v5", path, about, variable, load)
+
+
+def _mat5_header(head: bytes, at: int, endian: str) -> tuple[str, tuple[int, ...], np.dtype, int]:
+    """Name, shape, type and the first byte of the values of an array; type object for cells and the like."""
+
+    def element(at: int) -> tuple[int, int, int, int]:
+        """Type, first byte, length and end of an element; up to four bytes are packed into its tag."""
+        kind, length = struct.unpack_from(f"{endian}2I", head, at)
+        if kind >> 16:
+            return kind & 0xFFFF, at + 4, kind >> 16, at + 8
+        return kind, at + 8, length, at + 8 + length + -length % 8
+
+    _, start, _, at = element(at)
+    flags = struct.unpack_from(f"{endian}I", head, start)[0]
+    _, start, length, at = element(at)
+    shape = struct.unpack_from(f"{endian}{length // 4}I", head, start)
+    _, start, length, at = element(at)
+    name = head[start : start + length].decode("utf-8", errors="replace")
+    if flags & 0xFF not in MAT5_NUMERIC or flags & MAT5_COMPLEX:
+        return name, shape, np.dtype(object), 0
+    kind, start, length, _ = element(at)
+    dtype = np.dtype(MAT5_TYPES[kind]).newbyteorder(endian)
+    if length != math.prod(shape) * dtype.itemsize:
+        raise ValueError(
+            f"its header claims {shape} values of {dtype.name} for {name[:40]!r}, but {length} bytes of them"
+        )
+    return name, shape, dtype, start
 
 
 def _read_mat73(path: Path, variable: str | None) -> _Content:
@@ -266,12 +337,11 @@ def _read_mat73(path: Path, variable: str | None) -> _Content:
         def load(name: str) -> np.ndarray:
             item = arrays[name]
             _check_claim(path, item.size, item.dtype.itemsize, item.id.get_storage_size())
+            if item.chunks and item.id.get_num_chunks() < math.prod(map(math.ceil, np.divide(item.shape, item.chunks))):
+                raise ValueError(f"parts of {name} are missing")
             return item[()].T
 
         return _from_variables("MATLAB v7.3", path, about, variable, load)
-
-
-# ----------------------------------------------------------------------------------------------------------- ENVI
 
 
 def _read_envi(path: Path, variable: str | None) -> _Content:
@@ -377,21 +447,16 @@ def _envi_header_of(data: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-# ----------------------------------------------------------------------------------------------------------- TIFF
-
-
 def _read_tiff(path: Path, variable: str | None) -> _Content:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with _tifffile_complaints() as complaints, tifffile.TiffFile(path) as tiff:
         every = {str(number): series for number, series in enumerate(tiff.series)}
-        name = _pick(path, {key: (series.shape, series.dtype.kind) for key, series in every.items()}, variable)
+        kinds = {"b": "O"}  # bilevel images are no cubes
+        about = {key: (series.shape, kinds.get(series.dtype.kind, series.dtype.kind)) for key, series in every.items()}
+        name = _pick(path, about, variable)
         series = every[name]
-        length = path.stat().st_size
-        _check_claim(path, math.prod(series.shape), series.dtype.itemsize, length)
-        parts = (part for page in series.pages for part in zip(page.dataoffsets, page.databytecounts, strict=True))
-        if any(start + count > length for start, count in parts):
-            raise UserError(f"{path} ends before its last pixel; fetch or write it again")
+        _check_tiff(path, series)
         if series.dataoffset is None:
             array = series.asarray()
         else:
@@ -401,10 +466,41 @@ def _read_tiff(path: Path, variable: str | None) -> _Content:
         if band_axis < 0 and series.kind != "shaped" and series.axes.endswith("YX"):
             band_axis = 0
         wavelengths, unit = _gdal_wavelengths(tiff.pages[0])
+    if complaints:
+        raise ValueError(complaints[0])
     return _Content("TIFF", array, name, None if band_axis < 0 else band_axis, wavelengths, unit)
 
 
-def _gdal_wavelengths(page) -> tuple[list[str], str | None]:
+def _check_tiff(path: Path, series: "TiffPageSeries") -> None:
+    """Refuse a series with strips or tiles missing, too short or beyond the file's end; tifffile would read zeros."""
+    parts = [part for page in series.pages for part in zip(page.dataoffsets, page.databytecounts, strict=True)]
+    stored, values = sum(count for _, count in parts), math.prod(series.shape)
+    _check_claim(path, values, series.dtype.itemsize, stored)
+    compressions = {page.compression for page in series.pages}
+    short = compressions == {1} and stored < values * series.dtype.itemsize
+    if short or len(compressions) > 1 or any(not 0 < count <= path.stat().st_size - start for start, count in parts):
+        raise ValueError("pixels are missing")
+
+
+@contextmanager
+def _tifffile_complaints() -> Iterator[list[str]]:
+    """Collect what tifffile only logs, such as pages that it leaves out because they are damaged."""
+    complaints: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            complaints.append(record.getMessage())
+        return False
+
+    log = logging.getLogger("tifffile")
+    log.addFilter(collect)
+    try:
+        yield complaints
+    finally:
+        log.removeFilter(collect)
+
+
+def _gdal_wavelengths(page: "TiffPage") -> tuple[list[str], str | None]:
     """Centres that GDAL wrote for each band, in the order of the bands."""
     tag = page.tags.get(GDAL_METADATA)
     if tag is None:
@@ -419,8 +515,6 @@ def _gdal_wavelengths(page) -> tuple[list[str], str | None]:
             unit = text
     return [centres[band] for band in sorted(centres)], unit
 
-
-# --------------------------------------------------------------------------------------------------------- shared
 
 READERS: dict[str, tuple[str, Callable[[Path, str | None], _Content]]] = {
     ".npy": ("a NumPy array", _read_npy),
@@ -441,7 +535,7 @@ def _from_variables(
     array = load(name)
     if array.dtype.kind not in "biuf":
         raise UserError(f"{path}: {name} is of type {array.dtype}; store real numbers")
-    vectors = {other.lower(): other for other, (shape, _) in about.items() if _is_vector(shape)}
+    vectors = {other.lower(): other for other, (shape, kind) in about.items() if _is_vector(shape) and kind in "iuf"}
     called = next((word for word in WAVELENGTH_NAMES if word in vectors), None)
     if called is None:
         return _Content(kind, array, name)
@@ -469,13 +563,11 @@ def _map(
     path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, order: str = "C", header: Path | None = None
 ) -> np.ndarray:
     """Map the values of a file read-only, after a look at its length."""
-    if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
-        raise UserError(f"{path} holds {dtype} of shape {shape}; store a cube of real numbers with three axes")
     claimed, length = offset + math.prod(shape) * dtype.itemsize, path.stat().st_size
     if claimed > length:
         raise UserError(
-            f"{header or path}: the header claims {shape[0]} x {shape[1]} x {shape[2]} {dtype.name}, {claimed} bytes, "
-            f"but {path.name} has {length}; correct the header or complete the file"
+            f"{header or path}: the header claims {' x '.join(map(str, shape))} {dtype.name}, {claimed} bytes, but "
+            f" {path.name} has {length}; correct the header or complete the file"
         )
     return np.memmap(path, dtype, "r", offset, shape, order)
 

@@ -31,7 +31,8 @@ CONNECT_SECONDS = 20.0
 STALL_SECONDS = 60.0
 """Silence after which a connection counts as dead."""
 
-CHUNK = 1 << 16
+CHUNK = 1 << 14
+"""Bytes read at a time; a broken connection loses what it brought of its last chunk."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Source:
     sha256: str | None = None
 
 
-def obtain(sources: Sequence[Source], folder: Path, lock: Path, by_hand: str, online: bool = True) -> None:
+def obtain(sources: Sequence[Source], folder: Path, lock: Path, by_hand: str) -> None:
     """See to it that one of `sources` lies verified in `folder`; download it if none is there.
 
     Parameters
@@ -68,13 +69,11 @@ def obtain(sources: Sequence[Source], folder: Path, lock: Path, by_hand: str, on
     sources
         Files that are each enough for the data set, the preferred one first.
     folder
-        Where they lie or shall lie. An interrupted download stays there as `<name>.part` and is taken up again.
+        Where they lie or shall lie. What an interrupted download brought stays in `.download` and is taken up again.
     lock
         JSON file with the SHA-256 of every file that has been verified once; later ones must equal it.
     by_hand
         What a user can put into `folder` instead, with the address where to get it.
-    online
-        Whether to download; otherwise only files that are there are verified.
 
     Raises
     ------
@@ -92,7 +91,7 @@ def obtain(sources: Sequence[Source], folder: Path, lock: Path, by_hand: str, on
     if present:
         return
     failures = []
-    for source in sources if online else ():
+    for source in sources:
         for address in source.addresses:
             try:
                 _download(address, source, folder, lock)
@@ -100,8 +99,9 @@ def obtain(sources: Sequence[Source], folder: Path, lock: Path, by_hand: str, on
             except _Unavailable as reason:
                 logging.warning("%s %s", address, reason)
                 failures.append(f"{address} {reason}")
-    tried = f" could not be downloaded ({'; '.join(failures)})" if online else f" is not in {folder}"
-    raise UserError(f"{sources[0].name}{tried}; put {by_hand} into {folder} and run again")
+    raise UserError(
+        f"{sources[0].name} could not be downloaded ({'; '.join(failures)}); put {by_hand} into {folder} and run again"
+    )
 
 
 class _Unavailable(Exception):
@@ -147,8 +147,8 @@ def _record(lock: Path, source: Source, sha256: str, path: Path, origin: str) ->
 
 
 def _download(address: str, source: Source, folder: Path, lock: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{source.name}.part"
+    part = folder / ".download" / source.name
+    part.parent.mkdir(parents=True, exist_ok=True)
     _transfer(address, part, source)
     try:
         sha256 = _verify(part, source, lock)
@@ -165,16 +165,15 @@ def _transfer(address: str, part: Path, source: Source) -> None:
     while source.size is None or _length(part) < source.size:
         try:
             _receive(address, part, source)
-            if source.size is None:
+            if source.size is None or _length(part) >= source.size:
                 return
-            reason = _Interrupted("sent fewer bytes than the file has")
-        except _Interrupted as error:
-            reason = error
-        fruitless = 0 if _length(part) > longest else fruitless + 1
-        longest = max(longest, _length(part))
-        if fruitless == ATTEMPTS:
-            raise _Unavailable(str(reason)) from reason
-        if source.size is None or longest < source.size:
+            raise _Interrupted("sent fewer bytes than the file has")
+        except _Interrupted as reason:
+            fruitless = 0 if _length(part) > longest else fruitless + 1
+            longest = max(longest, _length(part))
+            if fruitless == ATTEMPTS:
+                raise _Unavailable(str(reason)) from reason
+            logging.info("%s %s after %d bytes", address, reason, longest)
             time.sleep(BACKOFF_SECONDS * 2**fruitless)
 
 
@@ -194,7 +193,10 @@ def _receive(address: str, part: Path, source: Source) -> None:
             chunks = response.iter_content(CHUNK)
             if start == 0:
                 chunks = _checked_start(chunks, source)
-            _append(part, chunks, start, _end(response, start, source), source.name)
+            end = _end(response, start, source)
+            _append(part, chunks, start, end, source.name)
+            if end is not None and _length(part) < end:
+                raise _Interrupted("cut the connection")
     except requests.RequestException as error:
         raise _Interrupted(_in_words(error)) from error
     except OSError as error:
@@ -234,7 +236,7 @@ def _checked_start(chunks: Iterator[bytes], source: Source) -> Iterator[bytes]:
     try:
         _check_start(first, source)
     except Damaged as reason:
-        raise _Unavailable(f"sent something that {reason}") from reason
+        raise _Unavailable(f"sent what {reason}") from reason
     return chain([first], chunks)
 
 
@@ -280,7 +282,7 @@ def _in_words(error: "RequestException") -> str:
         return f"stopped sending for {STALL_SECONDS:g} s"
     if isinstance(error, requests.exceptions.SSLError):
         return "offered no secure connection that can be trusted"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+    if isinstance(error, requests.exceptions.ChunkedEncodingError) or "aborted" in str(error):
         return "cut the connection"
     if isinstance(error, requests.exceptions.ConnectionError):
         return "cannot be reached"

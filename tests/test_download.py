@@ -246,6 +246,11 @@ def test_a_web_page_is_called_one_and_never_stored(serve, tmp_path, known, kind)
     assert not (tmp_path / ".download" / NAME).exists()
 
 
+def test_a_page_without_tags_is_told_by_its_type(serve, tmp_path):
+    (server,) = serve(lambda handler, n: send(handler, b"Sorry, moved.", kind="text/html"))
+    assert f"{server.address} answered with a web page" in failure(source_of(server), tmp_path)
+
+
 def test_a_web_page_does_not_cost_what_came_before(serve, tmp_path):
     broken, page = serve(
         lambda handler, n: send(handler, stop=70_000 if n == 1 else 0),
@@ -355,6 +360,12 @@ def test_a_file_placed_by_hand_passes_the_same_checks_and_is_never_overwritten(t
         obtain([source_of(dead_address())], tmp_path, tmp_path / "lock.json", BY_HAND)
     assert (tmp_path / NAME).read_bytes() == content
     assert not (tmp_path / "lock.json").exists()
+
+
+def test_the_length_of_a_file_placed_by_hand_is_checked(tmp_path):
+    (tmp_path / NAME).write_bytes(FILE)
+    with pytest.raises(UserError, match=f"{NAME} has {len(FILE):,} bytes instead of {len(FILE) + 1:,}; delete it"):
+        obtain([source_of(dead_address(), size=len(FILE) + 1)], tmp_path, tmp_path / "lock.json", BY_HAND)
 
 
 def test_a_good_file_placed_by_hand_is_recorded_without_a_request(tmp_path):
@@ -472,6 +483,20 @@ def test_a_changed_byte_in_a_tar_is_noticed(tmp_path):
         archive.addfile(info, io.BytesIO(bytes(10_000)))
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Damaged, match="no whole tar archive"):
+        check_tar(path, ["a.mat"])
+
+
+def test_the_checksum_of_a_tar_is_reached_behind_long_padding(tmp_path):
+    path = tmp_path / "padded.tgz"
+    with gzip.open(path, "wb", compresslevel=1) as stream:
+        with tarfile.open(fileobj=stream, mode="w|") as archive:
+            archive.addfile(tarfile.TarInfo("a.mat"))
+        stream.write(bytes(4_000_000))
+    check_tar(path, ["a.mat"])
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
     path.write_bytes(content)
     with pytest.raises(Damaged, match="no whole tar archive"):
         check_tar(path, ["a.mat"])

@@ -1,4 +1,4 @@
-"""CAVE: the real scenes to the bit, every layout in which copies are found, and what is told when something is missing."""
+"""CAVE: the real scenes to the bit, every layout in which copies are found, and what is told of bad files."""
 
 import functools
 import hashlib
@@ -91,11 +91,13 @@ def expected(scene):
     return (counts >> 8) / np.float32(255)
 
 
-def forbid_network(monkeypatch):
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, request):
     def refuse(*_args, **_kwargs):
         raise AssertionError("nothing may be downloaded here")
 
-    monkeypatch.setattr(download, "_download", refuse)
+    if "server" not in request.fixturenames:
+        monkeypatch.setattr(download, "_download", refuse)
 
 
 @pytest.mark.parametrize(("scene", "sha256"), real_scenes().items() or [pytest.param("", "", id="none")])
@@ -109,10 +111,9 @@ def test_a_real_scene_is_exact_to_the_bit(scene, sha256):
     assert hashlib.sha256(counts.tobytes()).hexdigest() == sha256
 
 
-def test_the_real_scenes_pass_the_checks_and_are_prepared(tmp_path, monkeypatch):
+def test_the_real_scenes_pass_the_checks_and_are_prepared(tmp_path):
     if not REAL.exists():
         pytest.skip("the real CAVE scenes are kept outside the repository and are not here")
-    forbid_network(monkeypatch)
     dataset = plugins.build_dataset("cave", folder=str(REAL), scenes=list(real_scenes()))
     dataset.fetch(tmp_path / "raw")
     splits = list(dataset.scenes().values())
@@ -124,10 +125,9 @@ def test_the_real_scenes_pass_the_checks_and_are_prepared(tmp_path, monkeypatch)
     assert cube.max() == np.float32(214 / 255)
 
 
-def test_the_real_scenes_lack_what_they_lack(tmp_path, monkeypatch):
+def test_the_real_scenes_lack_what_they_lack(tmp_path):
     if not REAL.exists():
         pytest.skip("the real CAVE scenes are kept outside the repository and are not here")
-    forbid_network(monkeypatch)
     with pytest.raises(
         UserError, match=r"lacks beads_ms_01\.png and 681 more; put .* or list the scenes that you have"
     ):
@@ -153,7 +153,6 @@ LAYOUTS = {
     ("layout", "own"), [*((layout, False) for layout in LAYOUTS), ("zip", True), ("one level", True)]
 )
 def test_every_layout_gives_the_same_cube(tmp_path, monkeypatch, layout, own):
-    forbid_network(monkeypatch)
     LAYOUTS[layout](tmp_path / "data")
     archive = tmp_path / "data" / "complete_ms_data.zip"
     if archive.exists():
@@ -166,8 +165,9 @@ def test_every_layout_gives_the_same_cube(tmp_path, monkeypatch, layout, own):
     assert (raw / "lock.json").exists() == archive.exists()
 
 
-def test_the_official_archive_is_downloaded_once_and_read(tmp_path, monkeypatch):
-    write_zip(tmp_path / "served" / "complete_ms_data.zip", members())
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server over `tmp_path / "served"`: its address and the requests that it has answered."""
     requests = []
 
     class Handler(SimpleHTTPRequestHandler):
@@ -175,15 +175,20 @@ def test_the_official_archive_is_downloaded_once_and_read(tmp_path, monkeypatch)
             requests.append(message)
 
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "served")) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/complete_ms_data.zip"
-        archive = small_archive(tmp_path / "served" / "complete_ms_data.zip", address)
-        monkeypatch.setattr(cave.Cave, "archives", (archive,))
-        dataset = plugins.build_dataset("cave", **WANTED)
-        for _ in range(2):
-            dataset.fetch(tmp_path / "raw")
-        server.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path / "served")) as http:
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{http.server_port}", requests
+        http.shutdown()
+
+
+def test_the_official_archive_is_downloaded_once_and_read(tmp_path, monkeypatch, server):
+    address, requests = server
+    write_zip(tmp_path / "served" / "complete_ms_data.zip", members())
+    archive = small_archive(tmp_path / "served" / "complete_ms_data.zip", f"{address}/complete_ms_data.zip")
+    monkeypatch.setattr(cave.Cave, "archives", (archive,))
+    dataset = plugins.build_dataset("cave", **WANTED)
+    for _ in range(2):
+        dataset.fetch(tmp_path / "raw")
     assert len(requests) == 1
     np.testing.assert_array_equal(dataset.read(tmp_path / "raw", COLOUR), expected(COLOUR))
 
@@ -202,7 +207,6 @@ def test_the_described_layout_fills_the_published_list_of_members():
 
 
 def test_an_archive_with_other_members_is_refused_though_it_is_whole(tmp_path, monkeypatch):
-    forbid_network(monkeypatch)
     write_zip(tmp_path / "complete_ms_data.zip", members(levels=1))
     for archive, reason in (
         (cave.ARCHIVE, "bytes instead of 405,988,465"),
@@ -222,8 +226,7 @@ def test_an_archive_with_other_members_is_refused_though_it_is_whole(tmp_path, m
         (None, "lacks beads_ms_07.png; put complete_ms_data.zip from"),
     ],
 )
-def test_a_bad_band_placed_by_hand_is_named(tmp_path, monkeypatch, content, sentence):
-    forbid_network(monkeypatch)
+def test_a_bad_band_placed_by_hand_is_named(tmp_path, content, sentence):
     write_tree(tmp_path, members())
     (band,) = tmp_path.rglob("beads_ms_07.png")
     band.write_bytes(content) if content is not None else band.unlink()

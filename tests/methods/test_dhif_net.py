@@ -7,13 +7,15 @@ import shape_keyed
 import torch
 from torch.nn import functional as F
 
-from smifbench import cost
 from smifbench.errors import UserError
 from smifbench.plugins import build_method, method_class
 from smifbench.problem import FusionProblem
 
 NARROW = {"width": 4, "stages": 2, "taps": 3, "filter_width": 8}
 dhif_net = sys.modules[method_class("dhif_net").__module__]
+CASES = pytest.mark.parametrize(
+    "case", ["31-3-64-8", *(pytest.param(case, marks=pytest.mark.slow) for case in ("31-3-64-4", "191-10-32-4"))]
+)
 AXES = (dhif_net._COLUMNS, dhif_net._ROWS, dhif_net._BANDS)
 
 
@@ -35,9 +37,7 @@ def fused(model, *images):
         return model(*images)
 
 
-@pytest.mark.parametrize(
-    "case", [*(pytest.param(f"31-3-64-{ratio}", marks=pytest.mark.slow) for ratio in (4, 8)), "191-10-32-4"]
-)
+@CASES
 def test_equals_the_authors_network(golden, case):
     bands, msi_bands, size, ratio = map(int, case.split("-"))
     reference = golden("dhif_net")
@@ -53,9 +53,7 @@ def test_equals_the_authors_network(golden, case):
     assert parameters(model) == reference[f"params-{case}"]
 
 
-@pytest.mark.parametrize(
-    "case", [*(pytest.param(f"31-3-64-{ratio}", marks=pytest.mark.slow) for ratio in (4, 8)), "191-10-32-4"]
-)
+@CASES
 def test_regulariser_acts_as_the_authors(golden, case):
     """The filled step sizes and weights are so small that the regulariser hardly shows; these are not."""
     bands, msi_bands, size, ratio = map(int, case.split("-"))
@@ -67,18 +65,6 @@ def test_regulariser_acts_as_the_authors(golden, case):
             lamda.fill_(1.0)
     output = fused(model, *shape_keyed.inputs(bands, msi_bands, size, ratio, len(reference)))
     assert relative_error(output, reference) <= 1e-6
-
-
-def test_counts_of_the_published_table():
-    for bands, msi_bands, ratio, size, macs, thop in (
-        (31, 3, 4, 512, 3.4735, 3.5075),
-        (31, 3, 8, 1024, 13.8939, 14.4652),
-        (191, 10, 4, 128, 3.9116, 3.9923),
-    ):
-        with torch.device("meta"):
-            model = network(bands, msi_bands, ratio)
-        assert cost.count_macs(model, size, size) / 1e12 == pytest.approx(macs, abs=5.1e-5)
-        assert cost.count_macs_thop(model, size, size) / 1e12 == pytest.approx(thop, abs=5.1e-5)
 
 
 @pytest.mark.parametrize(("ratio", "kernel", "layers"), [(2, 4, 1), (4, 6, 1), (8, 12, 1), (16, 6, 2)])
@@ -130,7 +116,7 @@ def test_filter_ignores_the_scale_of_its_taps_and_survives_zero(axis):
     assert taps.grad.isfinite().all()
 
 
-def test_filters_run_along_columns_then_rows_then_bands():
+def test_filters_run_along_columns_rows_and_bands():
     """Heads that always predict the tap after the middle move the image by one pixel, row and band."""
     model = network(3, 2, 2, **NARROW)
     with torch.no_grad():
@@ -188,7 +174,7 @@ def test_without_steps_the_bicubic_image_is_left():
 
 def test_starts_as_the_authors_do():
     torch.manual_seed(0)
-    model = network(5, 2, width=16, stages=400, taps=3, filter_width=8)
+    model = network(5, 2, width=1, stages=400, taps=3, filter_width=8)
     for layer in (model.blur[0], model.blur_back[0]):
         fan = layer.weight[0].numel() + layer.weight[:, 0].numel()
         bound = (6 / fan) ** 0.5
@@ -196,7 +182,7 @@ def test_starts_as_the_authors_do():
     assert not model.blur[0].bias.any()
     assert model.blur_back[0].bias.all()
     for steps, mean in ((model.eta, 0.1), (model.lamda, 1.0)):
-        values = torch.cat(list(steps))
+        values = torch.cat(list(steps)).detach()
         assert values.mean() == pytest.approx(mean, abs=0.002)
         assert values.std() == pytest.approx(0.01, rel=0.15)
 

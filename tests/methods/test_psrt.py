@@ -141,16 +141,9 @@ def test_attention_is_that_of_a_plain_formula(window):
     torch.testing.assert_close(layer._attend(qkv), expected)
 
 
-def test_counts_of_the_published_table():
-    for bands, msi_bands, size, weights, macs, thop in (
-        (31, 3, 512, 247_455, 0.07286, 0.06723),
-        (31, 3, 1024, 247_455, 0.29142, 0.26892),
-        (191, 10, 128, 341_791, 0.006096, 0.005745),
-    ):
-        model = network(bands, msi_bands)
-        assert parameters(model) == weights
-        assert cost.count_macs(model, size, size) / 1e12 == pytest.approx(macs, rel=1e-4)
-        assert cost.count_macs_thop(model, size, size) / 1e12 == pytest.approx(thop, rel=1e-4)
+@pytest.mark.parametrize(("bands", "msi_bands", "size", "tera"), [(31, 3, 512, 0.06723), (191, 10, 128, 0.005745)])
+def test_thop_count_includes_the_softmax(bands, msi_bands, size, tera):
+    assert cost.count_macs_thop(network(bands, msi_bands), size, size) / 1e12 == pytest.approx(tera, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +191,7 @@ def test_detail_is_added_to_the_bicubic_image():
 def test_starts_as_the_authors_do():
     torch.manual_seed(0)
     model = network()
-    kernels = torch.cat([p.flatten() for name, p in model.pyramids.named_parameters() if p.ndim == 2])
+    kernels = torch.cat([p.flatten() for p in model.pyramids.parameters() if p.ndim == 2]).detach()
     assert kernels.std() == pytest.approx(0.01, rel=0.02)
     assert not any(convolution.bias.any() for convolution in (model.embed, model.detail))
 

@@ -2,6 +2,8 @@
 
 
 rule download:
+    input:
+        code("download", "archives"),
     output:
         "data/raw/{dataset}/fetched",
     log:
@@ -21,7 +23,7 @@ rule download:
 rule prepare:
     input:
         lambda wildcards: plugin_code("datasets", wildcards.dataset),
-        code("spectral"),
+        code("spectral", "cubes"),
         fetched_files,
     output:
         cube="data/scenes/{dataset}/{scene}.npy",

@@ -1,0 +1,116 @@
+"""What the data sets of downloaded files have in common: where the files are, and which scenes are wanted."""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+from smifbench.dataset import DataSet
+from smifbench.download import Source, obtain
+from smifbench.errors import UserError, unknown
+
+File = Path | zipfile.Path
+"""A file on disk or in a zip archive; both kinds have `name`, `open` and `read_bytes`."""
+
+
+class FileDataSet(DataSet):
+    """Base of the data sets that come as files.
+
+    A subclass sets `archives` (each is enough, the preferred one first) and `by_hand` (what a user can put into the
+    folder instead, and where to get it), and defines `lacking` and `check`, and `unpack` for what is not read packed.
+
+    Parameters
+    ----------
+    folder
+        Folder of the user's that holds the files, in any layout that the subclass names; nothing is downloaded then.
+    """
+
+    archives: ClassVar[tuple[Source, ...]]
+    by_hand: ClassVar[str]
+    choice: ClassVar[str] = ""
+    """What a user with only some of the scenes can do."""
+
+    def __init__(self, folder: str | None) -> None:
+        self.folder = folder
+
+    def fetch(self, folder: Path) -> None:
+        """Download what is not there yet, and check what is there, however it came.
+
+        Raises
+        ------
+        UserError
+            When something is missing or damaged and cannot be had, with what to do by hand.
+        """
+        place = self._place(folder)
+        packed = any((place / archive.name).exists() for archive in self.archives)
+        if packed or (self.folder is None and self.lacking(self.files(folder))):
+            obtain(self.archives, place, folder / "lock.json", self.by_hand)
+            self.unpack(place)
+        self.check(self.complete_files(folder))
+
+    def files(self, folder: Path) -> dict[str, File]:
+        """Files of the data set's folder by base name; unpacked ones come before packed ones."""
+        place = self._place(folder)
+        return {name: file for below in (_packed, _unpacked) for name, file in below(place)}
+
+    def complete_files(self, folder: Path) -> dict[str, File]:
+        """Return `files`; raises UserError when some of the wanted scenes' are missing."""
+        files = self.files(folder)
+        if lacking := self.lacking(files):
+            more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+            raise UserError(
+                f"{self.title}: {self._place(folder)} lacks {lacking[0]}{more}; put {self.by_hand} there{self.choice}"
+            )
+        return files
+
+    def lacking(self, files: dict[str, File]) -> list[str]:
+        """Names of the files without which the wanted scenes cannot be read."""
+        raise TypeError(f"{type(self).__name__} must define lacking(files)")
+
+    def unpack(self, place: Path) -> None:
+        """Unpack the verified archive beside it, where its files are not read packed."""
+
+    def check(self, files: dict[str, File]) -> None:
+        """Look into the files that the wanted scenes need; raises UserError with the name of a bad one."""
+        raise TypeError(f"{type(self).__name__} must define check(files)")
+
+    def _place(self, folder: Path) -> Path:
+        own = Path(self.folder).expanduser() if self.folder else folder
+        if self.folder and not own.is_dir():
+            raise UserError(f"{self.title}: its option folder names {own}, which is no folder; correct or drop it")
+        return own
+
+
+def chosen(splits: dict[str, str], wanted: list[str] | None) -> dict[str, str]:
+    """Those of `splits` (scene: split) that are `wanted`, all without a wish; raises UserError for an unknown one."""
+    for scene in wanted or ():
+        if scene not in splits:
+            raise unknown("scene", scene, splits)
+    return {scene: split for scene, split in splits.items() if wanted is None or scene in wanted}
+
+
+def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
+    """Return `value`; raises UserError where it is not among the `known` ones."""
+    if value not in known:
+        raise unknown(option, value, known)
+    return value
+
+
+def _packed(folder: Path) -> Iterator[tuple[str, File]]:
+    """Members of the zip archives in a folder."""
+    for archive in sorted(folder.glob("*.zip")):
+        try:
+            top = zipfile.Path(archive)
+        except zipfile.BadZipFile as error:
+            raise UserError(f"{archive} is no whole zip archive; delete it and run again") from error
+        for name in top.root.namelist():
+            if not name.endswith("/"):
+                yield PurePosixPath(name).name, zipfile.Path(top.root, name)
+
+
+def _unpacked(folder: Path) -> Iterator[tuple[str, File]]:
+    """Files of a folder's tree, but for hidden folders."""
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from ((name, Path(parent, name)) for name in sorted(names))
