@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from smifbench.errors import UserError
 
@@ -26,6 +27,14 @@ def datasets(args: argparse.Namespace) -> None:
         splits = list(dataset.scenes().values())
         counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "val", "test"))
         print(f"{name:14} {dataset.title:20} scenes: {counts}; licence: {dataset.licence}; {dataset.homepage}")
+
+
+def inspect(args: argparse.Namespace) -> None:
+    """Describe the hyperspectral cube in a file, and draw a quick look of it."""
+    from smifbench import inspection
+
+    png = args.png or f"{Path(args.file).stem}.png"
+    print(inspection.inspect(args.file, args.variable, args.band_axis, png))
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -54,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command("methods", methods)
     command("datasets", datasets)
+    added = command("inspect", inspect)
+    added.add_argument("file", help="NumPy, MATLAB, ENVI header or TIFF")
+    added.add_argument("--variable", help="name of the variable, where the file holds several")
+    added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
+    added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
     added = command("compare", compare)
     added.add_argument("a", help="a result folder, such as results/demo")
     added.add_argument("b", help="another result folder")

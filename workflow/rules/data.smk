@@ -8,7 +8,6 @@ rule download:
         "data/raw/{dataset}/fetched",
     log:
         "data/logs/download/{dataset}.log",
-    retries: 2
     conda:
         ENVIRONMENT
     params:
