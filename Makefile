@@ -22,7 +22,7 @@ demo: $(VENV)/.installed  ## the embedded experiment, end to end
 	$(BIN)/snakemake
 
 test: $(VENV)/.installed  ## the whole test suite
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: $(VENV)/.installed  ## style of Python and Snakemake code
 	$(BIN)/ruff check .

@@ -450,6 +450,7 @@ def _envi_header_of(data: Path) -> Path | None:
 def _read_tiff(path: Path, variable: str | None) -> _Content:
     import tifffile
 
+    _follow_pages(path)
     with _tifffile_complaints() as complaints, tifffile.TiffFile(path) as tiff:
         every = {str(number): series for number, series in enumerate(tiff.series)}
         kinds = {"b": "O"}  # bilevel images are no cubes
@@ -469,6 +470,25 @@ def _read_tiff(path: Path, variable: str | None) -> _Content:
     if complaints:
         raise ValueError(complaints[0])
     return _Content("TIFF", array, name, None if band_axis < 0 else band_axis, wavelengths, unit)
+
+
+def _follow_pages(path: Path) -> None:
+    """Follow the chain of pages to its end; where it bites its tail, tifffile would go round for ever."""
+    with path.open("rb") as file:
+        head = file.read(16)
+        endian = ">" if head.startswith(b"MM") else "<"
+        big = 43 in head[2:4]
+        count, tag, link, first = ("Q", 20, "Q", 8) if big else ("H", 12, "I", 4)
+        seen = set()
+        offset = struct.unpack_from(endian + link, head, first)[0]
+        while offset:
+            if offset in seen:
+                raise ValueError(f"its page at byte {offset} follows itself")
+            seen.add(offset)
+            file.seek(offset)
+            tags = struct.unpack(endian + count, file.read(struct.calcsize(endian + count)))[0]
+            file.seek(tags * tag, os.SEEK_CUR)
+            offset = struct.unpack(endian + link, file.read(struct.calcsize(endian + link)))[0]
 
 
 def _check_tiff(path: Path, series: "TiffPageSeries") -> None:

@@ -487,6 +487,21 @@ def test_hostile_tiff(tmp_path):
     assert_refused(path, "0 arrays of real numbers with three axes", "(32, 32)")
 
 
+@pytest.mark.parametrize(("bigtiff", "first", "link"), [(False, 4, "<I"), (True, 8, "<Q")])
+def test_pages_in_a_ring_do_not_hang(tmp_path, bigtiff, first, link):
+    path = tmp_path / "cube.tif"
+    tifffile.imwrite(path, cube_of(), photometric="minisblack", bigtiff=bigtiff)
+    with tifffile.TiffFile(path) as tiff:
+        last, beginning = tiff.pages[-1], tiff.pages[0].offset
+        tags = len(last.tags)
+    content = bytearray(path.read_bytes())
+    end = last.offset + (8 + 20 * tags if bigtiff else 2 + 12 * tags)
+    assert struct.unpack_from(link, content, end) == (0,)
+    struct.pack_into(link, content, end, beginning)
+    path.write_bytes(content)
+    assert_refused(path, f"page at byte {beginning} follows itself")
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".tif", ".hdr"])
 @pytest.mark.parametrize(
     "content", [b"", b"\0" * 200, b"<!DOCTYPE html><html>404</html>" * 9, b"\x89HDF\r\n\x1a\n" + b"\xff" * 200]

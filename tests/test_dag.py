@@ -14,6 +14,8 @@ import yaml
 from smifbench import plugins
 from smifbench.experiment import load_experiment
 
+pytestmark = pytest.mark.xdist_group("dag")  # one copy of the workbench for all
+
 CONFIGS = sorted((plugins.ROOT / "config").glob("*.yaml"))
 CODE = ["Snakefile", "config", "datasets", "methods", "profiles", "smifbench", "workflow", "results/published"]
 
