@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from smifbench.cubes import band_list, files_of, nanometres, read_cube, row_blocks
+from smifbench.cube_content import band_list
+from smifbench.cubes import files_of, nanometres, read_cube, row_blocks
 from smifbench.errors import UserError
 
 SHAPE = BANDS, LINES, SAMPLES = 6, 20, 13
