@@ -111,8 +111,12 @@ class Own(DataSet):
 
     def sources(self) -> list[Path]:
         """Local files that determine the scenes, as far as they exist."""
-        files = files_of(self.path) if Path(self.path).expanduser().is_file() else []
-        return [*files, *([Path(self.response)] if Path(str(self.response)).is_file() else [])]
+        try:
+            files = files_of(self.path)
+        except UserError:  # reading it will tell what is wrong
+            files = []
+        curves = Path(str(self.response))
+        return [*files, curves] if curves.is_file() else files
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Centres (C,) of the bands kept, increasing."""
@@ -125,7 +129,9 @@ class Own(DataSet):
             about = self.response["gaussian"]
             return gaussian_response(about["centres_nm"], about["widths_nm"], centres)
         widths = self._cube.bandwidths_nm if self.bandwidths_nm is None else self.bandwidths_nm
-        if np.shape(widths) == self._centres.shape:
+        if np.ndim(widths):
+            if len(widths) != len(self._centres):
+                raise UserError(f"{self.path} has {len(self._centres)} bands; list one of the bandwidths_nm for each")
             widths = np.asarray(widths)[self._bands]
         return spectral_response(self.response, centres, widths)
 

@@ -27,6 +27,10 @@ class DataSet:
     def fetch(self, folder: Path) -> None:
         """Put the source files into `folder`, once; nothing to do for data that a package carries."""
 
+    def sources(self) -> list[Path]:
+        """Files of the user's, named by the options, that decide the scenes."""
+        return []
+
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Band centres (C,) in nanometres."""
         raise TypeError(f"{type(self).__name__} must define wavelengths_nm(folder)")

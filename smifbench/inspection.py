@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.cubes import Cube, band_list, read_cube, row_blocks
+from smifbench.cube_content import band_list
+from smifbench.cubes import Cube, read_cube, row_blocks
 from smifbench.errors import UserError
 from smifbench.files import replacing
 
@@ -140,7 +141,7 @@ def _measure(array: np.ndarray) -> _Bands:
     origin = None
     nan = infinite = 0
     for block in row_blocks(array):
-        slab = np.asarray(block, np.float64)
+        slab = np.array(block, np.float64)
         finite = np.isfinite(slab)
         missing = int(np.isnan(slab).sum())
         nan, infinite = nan + missing, infinite + int(finite.size - finite.sum()) - missing

@@ -47,8 +47,17 @@ def fetched_files(wildcards):
     return f"data/raw/{wildcards.dataset}/fetched"
 
 
+def configured_dataset(wildcards):
+    return plugins.build_dataset(wildcards.dataset, **EXPERIMENT.datasets[wildcards.dataset])
+
+
+def source_files(wildcards):
+    """Files of the user's that the config names; an edited one is read again."""
+    return configured_dataset(wildcards).sources()
+
+
 def prepared_scenes(wildcards):
-    dataset = plugins.build_dataset(wildcards.dataset, **EXPERIMENT.datasets[wildcards.dataset])
+    dataset = configured_dataset(wildcards)
     return [f"data/scenes/{wildcards.dataset}/{scene}.npy" for scene in dataset.scenes()]
 
 

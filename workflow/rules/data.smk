@@ -22,8 +22,9 @@ rule download:
 rule prepare:
     input:
         lambda wildcards: plugin_code("datasets", wildcards.dataset),
-        code("spectral", "cubes"),
+        code("spectral", "cubes", "cube_content", "cube_numpy", "cube_matlab", "cube_envi", "cube_tiff"),
         fetched_files,
+        source_files,
     output:
         cube="data/scenes/{dataset}/{scene}.npy",
         sidecar="data/scenes/{dataset}/{scene}.json",

@@ -1,0 +1,27 @@
+"""Forward and backward of every network, to be read in units of one convolution measured in the same run.
+
+`pytest tests/benchmarks/test_network_speed.py` prints the table; `unit` is U, forward and backward of
+Conv2d(64, 64, 3, padding=1) on 1 x 64 x 128 x 128, float32. Networks see 31/3 bands, 64 x 64, ratio 4, batch 1, L1.
+"""
+
+import pytest
+import torch
+from torch import nn
+
+from smifbench import FusionProblem, build_method, plugins
+
+NETWORKS = [name for name in plugins.names("methods") if plugins.method_class(name).trainable]
+
+
+def test_unit(benchmark):
+    torch.manual_seed(0)
+    convolution, image = nn.Conv2d(64, 64, 3, padding=1), torch.rand(1, 64, 128, 128, requires_grad=True)
+    benchmark.pedantic(lambda: convolution(image).sum().backward(), rounds=20, warmup_rounds=3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network(name, benchmark):
+    torch.manual_seed(0)
+    network = build_method(name, FusionProblem(31, 3, 4)).train()
+    images = torch.rand(1, 31, 16, 16), torch.rand(1, 3, 64, 64), torch.rand(1, 31, 64, 64)
+    benchmark.pedantic(lambda: network.training_loss(*images).backward(), rounds=7, warmup_rounds=2)

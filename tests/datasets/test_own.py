@@ -1,0 +1,354 @@
+"""One's own cube by config alone: regions that share nothing, bands in order, and options that are checked at once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import yaml
+from conftest import SHARED
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smifbench import UserError, plugins, scenes
+from smifbench.experiment import check_experiment
+from smifbench.spectral import gaussian_response, spectral_response
+
+RENO = SHARED / "data" / "other" / "Reno150-150-100.mat"
+"""An airborne scene of 150 x 150 pixels and 100 bands, uint16."""
+
+NM = {"start": 420, "step": 50}
+
+
+def build(**options):
+    return plugins.build_dataset("own", **options)
+
+
+def read_all(dataset):
+    return {split: dataset.read(Path(), scene) for scene, split in dataset.scenes().items()}
+
+
+@pytest.fixture
+def pixels(tmp_path):
+    """A cube (10, 128, 40) in which every value tells its own place: band * 10000 + row * 40 + column + 1."""
+    cube = np.arange(10)[:, None, None] * 10000 + np.arange(128 * 40).reshape(128, 40) + 1
+    np.save(tmp_path / "cube.npy", cube)
+    return tmp_path / "cube.npy", cube
+
+
+def places(region, scale):
+    """Row and column of every pixel of a region of `pixels`, read off its first band."""
+    numbers = np.rint(region[0] * float(scale)).astype(int) - 1
+    return set(numbers.ravel().tolist()), numbers
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    val=st.sampled_from([0, 0.1, 0.15, 0.3]),
+    test=st.sampled_from([0.1, 0.25, 0.5]),
+    guard=st.integers(0, 20),
+    multiple=st.sampled_from([4, 8, 16, 32]),
+)
+def test_automatic_regions_lie_apart_inside_and_fit_the_ratios(height, width, val, test, guard, multiple):
+    dataset = build(split={"val": val, "test": test, "guard": guard, "multiple": multiple})
+    stripes = plugins.dataset_class("own").__init__.__globals__["_stripes"]
+    try:
+        regions = stripes(height, width, **dataset.split)
+    except UserError as error:
+        sentence = str(error)
+        assert f"{height} x {width}" in sentence
+        needed = multiple / (1 - val - test) + 2 * multiple + 2 * guard
+        assert min(height, width) < multiple or max(height, width) < needed
+        return
+    assert set(regions) == set(dataset.scenes().values()) == {"train", "test"} | ({"val"} if val else set())
+    for split, (rows, columns) in regions.items():
+        assert 0 <= rows.start < rows.stop <= height
+        assert 0 <= columns.start < columns.stop <= width
+        assert (rows.stop - rows.start) % multiple == (columns.stop - columns.start) % multiple == 0
+        for other, (others, more) in regions.items():
+            gaps = (
+                others.start - rows.stop,
+                rows.start - others.stop,
+                more.start - columns.stop,
+                columns.start - more.stop,
+            )
+            assert other == split or max(gaps) >= guard
+
+
+@pytest.mark.parametrize(
+    ("length", "sizes"), [(112, (32, 32, 32)), (150, (64, 32, 32)), (512, (288, 64, 128)), (1280, (736, 192, 320))]
+)
+def test_sizes_of_the_automatic_regions(length, sizes):
+    stripes = plugins.dataset_class("own").__init__.__globals__["_stripes"]
+    for upright in (True, False):
+        regions = stripes(*((length, 100) if upright else (100, length)), **build().split)
+        along = [region[0 if upright else 1] for region in regions.values()]
+        assert tuple(cut.stop - cut.start for cut in along) == sizes
+        assert all(region[1 if upright else 0] == slice(0, 96) for region in regions.values())
+
+
+def test_scenes_are_known_without_the_file_and_hold_their_pixels_exactly(pixels):
+    path, cube = pixels
+    dataset = build(path=str(path), band_axis=0, wavelengths_nm=NM, scale=100000, split={"multiple": 16, "guard": 4})
+    assert dataset.scenes() == {"own_train": "train", "own_val": "val", "own_test": "test"}
+    assert build().scenes() == dataset.scenes()
+    regions = read_all(dataset)
+    assert {split: region.shape for split, region in regions.items()} == {
+        "train": (10, 64, 32),
+        "val": (10, 16, 32),
+        "test": (10, 32, 32),
+    }
+    seen = {}
+    for split, region in regions.items():
+        assert region.dtype == np.float32
+        seen[split], numbers = places(region, 100000)
+        row, column = divmod(int(numbers[0, 0]), 40)
+        expected = cube[:, row : row + region.shape[1], column : column + region.shape[2]] / 100000
+        np.testing.assert_array_equal(region, expected.astype(np.float32))
+    assert not seen["train"] & seen["test"]
+    assert not seen["train"] & seen["val"]
+    assert not seen["val"] & seen["test"]
+
+
+def test_a_wide_scene_is_cut_from_left_to_right(tmp_path):
+    np.save(tmp_path / "cube.npy", np.random.default_rng(0).random((4, 33, 140)))
+    dataset = build(path=str(tmp_path / "cube.npy"), band_axis=0, wavelengths_nm=NM)
+    assert {split: region.shape for split, region in read_all(dataset).items()} == {
+        "train": (4, 32, 32),
+        "val": (4, 32, 32),
+        "test": (4, 32, 32),
+    }
+
+
+def test_stated_regions(pixels):
+    path, cube = pixels
+    regions = {"train": [0, 64, 0, 40], "test": [64, 128, 8, 40]}
+    dataset = build(path=str(path), band_axis=0, wavelengths_nm=NM, scale=100000, regions=regions)
+    assert dataset.scenes() == {"own_train": "train", "own_test": "test"}
+    np.testing.assert_allclose(dataset.read(Path(), "own_test"), cube[:, 64:, 8:] / 100000, rtol=1e-6)
+    dataset = build(path=str(path), band_axis=0, wavelengths_nm=NM, regions={**regions, "val": [128, 160, 0, 40]})
+    with pytest.raises(UserError, match=r"region val ends at row 160, .*has 128 x 40 pixels"):
+        dataset.read(Path(), "own_train")
+
+
+def test_bands_are_dropped_and_ordered_by_wavelength(pixels):
+    path, cube = pixels
+    nm = [500, 490, 480, 520, 530, 540, 550, 560, 570, 580]
+    dataset = build(
+        path=str(path), wavelengths_nm=nm, scale=1e5, drop_bands=[1, [4, 6]], response="nikon_d700", bandwidths_nm=10
+    )
+    np.testing.assert_array_equal(dataset.wavelengths_nm(Path()), [480, 500, 520, 560, 570, 580])
+    region = dataset.read(Path(), "own_train")
+    np.testing.assert_allclose(region[:, 0, 0] * 1e5, cube[[2, 0, 3, 7, 8, 9], 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        dataset.srf(Path()), spectral_response("nikon_d700", np.array([480, 500, 520, 560, 570, 580]), 10)
+    )
+    with pytest.raises(UserError, match=r"names band 10, .* bands 0\.\.9"):
+        build(path=str(path), wavelengths_nm=nm, drop_bands=[10]).wavelengths_nm(Path())
+    with pytest.raises(UserError, match="leaves none of the 10 bands"):
+        build(path=str(path), wavelengths_nm=nm, drop_bands=[[0, 9]]).wavelengths_nm(Path())
+
+
+def write_envi(folder, cube, nm, fwhm):
+    (folder / "field.img").write_bytes(np.ascontiguousarray(cube.transpose(1, 0, 2)).astype(">u2").tobytes())
+    header = {
+        "samples": cube.shape[2],
+        "lines": cube.shape[1],
+        "bands": cube.shape[0],
+        "data type": 12,
+        "interleave": "bil",
+        "byte order": 1,
+        "wavelength units": "Micrometers",
+        "wavelength": "{" + ", ".join(f"{value / 1000}" for value in nm) + "}",
+        "fwhm": "{" + ", ".join([f"{fwhm / 1000}"] * len(nm)) + "}",
+    }
+    (folder / "field.hdr").write_text("ENVI\n" + "".join(f"{key} = {value}\n" for key, value in header.items()))
+    return folder / "field.hdr"
+
+
+def test_an_envi_file_brings_its_wavelengths_and_widths(tmp_path):
+    nm = np.arange(420.0, 900, 30)
+    cube = np.random.default_rng(1).integers(0, 4000, (16, 120, 40))
+    path = write_envi(tmp_path, cube, nm, 30)
+    dataset = build(path=str(path))
+    np.testing.assert_allclose(dataset.wavelengths_nm(Path()), nm)
+    np.testing.assert_allclose(dataset.srf(Path()), spectral_response("sentinel2a_10m", nm, 30))
+    widths = list(range(20, 36))
+    kept = build(path=str(path), bandwidths_nm=widths, drop_bands=[[0, 0]]).srf(Path())
+    np.testing.assert_allclose(kept, spectral_response("sentinel2a_10m", nm[1:], np.array(widths[1:])))
+    np.testing.assert_allclose(
+        build(path=str(path), bandwidths_nm=60).srf(Path()), spectral_response("sentinel2a_10m", nm, 60)
+    )
+    assert dataset.sources() == [path, tmp_path / "field.img"]
+    (tmp_path / "field.img").unlink()
+    assert dataset.sources() == build().sources() == []
+
+
+def test_a_response_of_gaussians_or_from_a_file(pixels, tmp_path):
+    path, _ = pixels
+    centres = 420 + 50 * np.arange(10)
+    gaussian = {"gaussian": {"centres_nm": [500, 700], "widths_nm": 80}}
+    dataset = build(path=str(path), wavelengths_nm=NM, response=gaussian)
+    np.testing.assert_allclose(dataset.srf(Path()), gaussian_response([500, 700], 80, centres))
+    curve = tmp_path / "camera.csv"
+    curve.write_text("wavelength_nm,pan\n400,1\n900,1\n")
+    dataset = build(path=str(path), wavelengths_nm=NM, response=str(curve))
+    np.testing.assert_allclose(dataset.srf(Path()), np.full((1, 10), 0.1))
+    assert dataset.sources() == [path, curve]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top", "scale"),
+    [
+        ("u2", 24639, 30000),
+        ("u2", 9604, 10000),
+        ("u2", 65001, 65535),
+        ("u1", 130, 200),
+        ("u1", 230, 255),
+        ("i2", 32000, 32767),
+        ("f4", 0.25, 0.3),
+        ("f8", 1.0, 1.0),
+        ("f8", 1.07, 2.0),
+    ],
+)
+def test_scale_is_the_largest_value_rounded_up_to_a_digit(tmp_path, dtype, top, scale):
+    cube = np.full((3, 120, 32), top / 2).astype(dtype)
+    cube[1, 60, 3] = top  # between the regions: it counts all the same
+    np.save(tmp_path / "cube.npy", cube)
+    region = build(path=str(tmp_path / "cube.npy"), wavelengths_nm=NM).read(Path(), "own_train")
+    np.testing.assert_allclose(region, float(cube[0, 0, 0]) / scale, rtol=1e-6)
+
+
+def test_values_out_of_range_are_told_or_clipped(tmp_path):
+    cube = np.full((3, 120, 32), 0.5)
+    cube[0, 0, 0], cube[0, 0, 1] = -0.02, 1.2
+    np.save(tmp_path / "cube.npy", cube)
+    options = {"path": str(tmp_path / "cube.npy"), "wavelengths_nm": NM, "scale": 1}
+    with pytest.raises(UserError, match=r"train region ranges over -0\.02\.\.1\.2; set scale .* or clip: true"):
+        build(**options).read(Path(), "own_train")
+    assert build(**options).read(Path(), "own_test").max() == 0.5
+    clipped = build(**options, clip=True).read(Path(), "own_train")
+    np.testing.assert_array_equal(clipped[0, 0, :3], np.float32([0, 1, 0.5]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path, value):
+    cube = np.full((3, 120, 32), 0.5)
+    cube[0, 5, 5] = value
+    np.save(tmp_path / "cube.npy", cube)
+    dataset = build(path=str(tmp_path / "cube.npy"), wavelengths_nm={"start": 450, "step": 100}, response="nikon_d700")
+    with pytest.raises(UserError, match=r"holds 1 NaN|largest value is inf"):
+        scenes.prepare(dataset, "own", "own_train", Path(), tmp_path / "own_train.npy")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"path": 3}, "path must be the name of a file"),
+        ({"pth": "x"}, "did you mean 'path'"),
+        ({"scale": 0}, "scale must be a positive number, not 0"),
+        ({"scale": float("nan")}, "scale must be"),
+        ({"clip": "yes"}, "clip must be true or false"),
+        ({"wavelengths_nm": {"start": 400}}, "wavelengths_nm must be a list"),
+        ({"wavelengths_nm": "400"}, "wavelengths_nm must be a list"),
+        ({"wavelengths_nm": [400, "red"]}, "wavelengths_nm must be a list"),
+        ({"wavelengths_nm": [1, 2000]}, "in nanometres or micrometres"),
+        ({"bandwidths_nm": "wide"}, "bandwidths_nm must be"),
+        ({"drop_bands": 3}, "drop_bands must be"),
+        ({"drop_bands": [-1]}, "drop_bands must be"),
+        ({"drop_bands": [[5, 3]]}, "drop_bands must be"),
+        ({"drop_bands": [[1, 2, 3]]}, "drop_bands must be"),
+        ({"response": "sentinel2"}, "did you mean 'sentinel2a'"),
+        ({"response": "nowhere.csv"}, "there is no file nowhere.csv"),
+        ({"response": 5}, "response must be"),
+        ({"response": {"gaussian": {"centres_nm": [500]}}}, "response must be"),
+        ({"response": {"gaussian": {"centres_nm": ["x"], "widths_nm": [5]}}}, "response must be"),
+        ({"split": 0.5}, "split must be"),
+        ({"split": {"tests": 0.5}}, "did you mean 'test'"),
+        ({"split": {"test": 0}}, "fractions val"),
+        ({"split": {"val": 0.5, "test": 0.5}}, "fractions val"),
+        ({"split": {"guard": -1}}, "split.guard must be"),
+        ({"split": {"multiple": 0}}, "split.multiple must be"),
+        ({"regions": {"train": [0, 8, 0, 8]}}, "regions must be"),
+        ({"regions": {"train": [0, 8, 0, 8], "test": [8, 8, 0, 8]}}, "regions.test must be"),
+        ({"regions": {"train": [0, 8, 0, 8], "test": [0, 8, 8]}}, "regions.test must be"),
+        ({"regions": {"train": [0, 8, 0, 8], "test": [7, 16, 7, 16]}}, "regions train and test share pixels"),
+    ],
+)
+def test_a_mistake_in_an_option_is_told_when_the_config_is_read(options, sentence):
+    with pytest.raises(UserError) as error:
+        build(**options)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"path": ""}, "the option path is missing"),
+        ({"path": "nowhere.npy"}, "there is no file nowhere.npy"),
+        ({"wavelengths_nm": None}, "states no usable wavelengths; set wavelengths_nm"),
+        ({"wavelengths_nm": [400, 500]}, "has 10 bands, but wavelengths_nm lists 2"),
+        ({"wavelengths_nm": {"start": 400, "step": -50}}, "range over -50..400 nm"),
+        ({"bandwidths_nm": [5, 5], "drop_bands": [[0, 7]]}, "has 10 bands; list one of the bandwidths_nm for each"),
+        ({"response": {"gaussian": {"centres_nm": [1500], "widths_nm": [5]}}}, "meets none of the 10"),
+        ({"split": {}}, "128 x 40 pixels is too small for regions of multiples of 64"),
+    ],
+)
+def test_a_mistake_that_only_the_file_can_show(pixels, tmp_path, options, sentence):
+    path, _ = pixels
+    split = {"multiple": 64} if options == {"split": {}} else {"multiple": 32}
+    dataset = build(**{"path": str(path), "band_axis": 0, "wavelengths_nm": NM, **options, "split": split})
+    with pytest.raises(UserError) as error:
+        scenes.prepare(dataset, "own", "own_train", Path(), tmp_path / "own_train.npy")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def pairs_of(dataset, folder, ratio):
+    prepared = [folder / f"{scene}.npy" for scene in dataset.scenes()]
+    for path in prepared:
+        scenes.prepare(dataset, "own", path.stem, Path(), path)
+    scenes.degrade(prepared, "block-gauss-s2/1", ratio, folder / "pairs")
+    return folder / "pairs"
+
+
+EXPERIMENT = """
+experiment: reno
+datasets:
+  own:
+    path: {path}
+    wavelengths_nm: {{start: 390, step: 5}}
+ratios: [4]
+methods: {{bicubic: {{}}, gsa: {{}}}}
+"""
+
+
+def test_an_experiment_on_the_real_reno_scene(tmp_path):
+    if not RENO.exists():
+        pytest.skip("the Reno scene is kept outside the repository and is not here")
+    assert len(EXPERIMENT.strip().splitlines()) < 10
+    experiment = check_experiment(yaml.safe_load(EXPERIMENT.format(path=RENO)))
+    dataset = build(**experiment.datasets["own"])
+    pairs = pairs_of(dataset, tmp_path, experiment.ratios[0])
+    counts = np.moveaxis(scipy.io.loadmat(RENO)["C"], 2, 0)
+    (test,) = scenes.load_pairs(pairs, "test")
+    assert test.hr_hsi.shape == (100, 32, 128)
+    np.testing.assert_allclose(test.hr_hsi * 30000, counts[:, -32:, :128], rtol=1e-6)
+    assert test.lr_hsi.shape == (100, 8, 32)
+    assert test.hr_msi.shape == (4, 32, 128)
+    problem = scenes.load_problem(pairs)
+    # The centroids of Sentinel-2A's B02, B03, B04 and B08 in nm; B08 reaches beyond the scene's last band.
+    np.testing.assert_allclose(problem.srf @ problem.wavelengths_nm, [492.4, 559.8, 664.6, 832.8], atol=5)
+    assert [scenes.load_pairs(pairs, split)[0].hr_hsi.shape[1:] for split in ("train", "val")] == [(64, 128), (32, 128)]
+
+
+def test_an_experiment_on_an_envi_file(tmp_path):
+    nm = np.arange(420.0, 900, 30)
+    cube = np.random.default_rng(1).integers(0, 4000, (16, 120, 40))
+    pairs = pairs_of(build(path=str(write_envi(tmp_path, cube, nm, 30))), tmp_path, 8)
+    (test,) = scenes.load_pairs(pairs, "test")
+    np.testing.assert_allclose(test.hr_hsi * 4000, cube[:, -32:, :32], rtol=1e-5, atol=1e-3)
+    assert test.lr_hsi.shape == (16, 4, 4)
