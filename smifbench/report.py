@@ -102,21 +102,23 @@ def _published(published: pd.DataFrame, method: str, variant: str, metric: str) 
 
 
 def _untrained(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
-    """Sentences on the networks that do not beat the linear control by PSNR."""
+    """Say for each setting which networks do not beat the linear control by PSNR."""
     sentences = []
     keys = ["dataset", "protocol", "ratio"]
-    for (dataset, _, ratio), rows in metrics[metrics.status == "ok"].groupby(keys, sort=False):
+    for (dataset, protocol, ratio), rows in metrics[metrics.status == "ok"].groupby(keys, sort=False):
         means = rows.groupby(["method", "variant"], sort=False).psnr.mean()
-        if (CONTROL, "default") not in means:
-            continue
-        control = means[CONTROL, "default"]
-        for (method, variant), psnr in means.items():
-            about = experiment["methods"][f"{method}/{variant}"]
-            if about["trainable"] and psnr <= control:
-                sentences.append(
-                    f"{about['title']} is not trained: on {dataset} x{ratio} it reaches {psnr:.2f} dB, the linear "
-                    f"control GSA {control:.2f} dB."
-                )
+        control = means.get((CONTROL, "default"), -math.inf)
+        below = [
+            f"{about['title']} ({psnr:.2f} dB)"
+            for (method, variant), psnr in means.items()
+            if (about := experiment["methods"][f"{method}/{variant}"])["trainable"] and psnr <= control
+        ]
+        if below:
+            title = experiment["datasets"][dataset]["title"]
+            sentences.append(
+                f"Not trained, because the linear control GSA reaches {control:.2f} dB on {title} x{ratio} under "
+                f"{protocol}: {', '.join(below)}."
+            )
     return sentences
 
 
