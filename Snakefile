@@ -21,4 +21,6 @@ rule all:
 
 
 onsuccess:
-    print(Path(f"{RESULTS}/summary.txt").read_text())
+    summary = Path(f"{RESULTS}/summary.txt")
+    if summary.exists():
+        print(summary.read_text())

@@ -37,6 +37,18 @@ def inspect(args: argparse.Namespace) -> None:
     print(inspection.inspect(args.file, args.variable, args.band_axis, png))
 
 
+def cost(args: argparse.Namespace) -> None:
+    """Count every network at the paper's sizes, and explain its FLOPs column cell by cell."""
+    from smifbench.files import replacing
+    from smifbench.paper_cost import paper_cost
+
+    table = paper_cost()
+    print(table.to_string(index=False, float_format="{:.3f}".format))
+    if args.output:
+        with replacing(args.output) as temporary:
+            table.to_csv(temporary, index=False)
+
+
 def compare(args: argparse.Namespace) -> None:
     """Print the differences between two result folders."""
     from smifbench import results
@@ -68,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--variable", help="name of the variable, where the file holds several")
     added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
     added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
+    command("cost", cost).add_argument("--output", help="CSV file to write the table to")
     added = command("compare", compare)
     added.add_argument("a", help="a result folder, such as results/demo")
     added.add_argument("b", help="another result folder")

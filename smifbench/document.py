@@ -14,7 +14,6 @@ from smifbench.tables import escape
 
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[margin=2cm]{geometry}
-\usepackage[T1]{fontenc}
 \usepackage{booktabs,graphicx,xcolor}
 \date{}
 """

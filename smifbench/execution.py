@@ -43,6 +43,8 @@ def resolve_recipe(method: str, base: str, *changes: dict) -> Recipe:
     """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
     recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
     for change in changes:
+        if "epochs" in change and "steps" not in change:
+            change = {**change, "steps": None}  # the authors' budget in steps gives way to one in epochs
         recipe = replace(recipe, **change)
     return recipe
 
@@ -67,13 +69,15 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())
         training = Training(model, patches, validation, recipe, order, state, fingerprint)
         training.run(partial(tqdm, desc=f"train {run.method}", unit="step", mininterval=2, disable=None))
-        weights = {name: weight.contiguous() for name, weight in training.finished().state_dict().items()}
+        # Copies, because the file format refuses tensors that share memory, as tied weights do.
+        weights = {name: weight.clone().contiguous() for name, weight in training.finished().state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
         pd.DataFrame(training.history, columns=HISTORY_COLUMNS).to_csv(folder / "history.csv", index=False)
         return {"train_steps": training.step, "train_seconds": round(training.seconds, 3), "recipe": asdict(recipe)}
 
     _attempt(run, problem, where, target, work)
-    state.unlink(missing_ok=True)
+    if read_json(target / "facts.json")["status"] == "ok":
+        state.unlink(missing_ok=True)
 
 
 def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | None, target: Path) -> None:
@@ -82,6 +86,7 @@ def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | 
     `trained` is the folder that `train_run` wrote, or None for a method that only solves.
     """
     before = read_json(trained / "facts.json") if trained else {}
+    training = {key: before[key] for key in ("train_steps", "train_seconds") if key in before}
     where = pick_device(device)
     problem = load_problem(pairs)
 
@@ -89,14 +94,13 @@ def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | 
         model = _build(run, problem, options)
         if trained:
             model.load_state_dict(load_file(trained / "weights.safetensors"))
-        model.to(where)
         seconds = {}
         for pair in load_pairs(pairs, "test"):
             started = time.perf_counter()
-            estimate = fuse(model, pair.lr_hsi, pair.hr_msi)
+            estimate = fuse(model, pair.lr_hsi, pair.hr_msi, where)
             seconds[pair.scene] = round(time.perf_counter() - started, 4)
             np.save(folder / f"{pair.scene}.npy", estimate)
-        return {**before, "fuse_seconds": seconds}
+        return {**training, "fuse_seconds": seconds}
 
     if before.get("status", "ok") != "ok":
         with replacing_folder(target) as folder:
@@ -132,6 +136,8 @@ def _attempt(
         else:
             try:
                 facts |= work(folder)
+            except (OSError, MemoryError, torch.OutOfMemoryError):
+                raise  # the machine failed, not the method: the job fails, and the next run goes on from the state
             except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
                 logger.exception("%s failed", run.folder)
                 kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "

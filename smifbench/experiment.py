@@ -1,5 +1,7 @@
 """An experiment: a config file, checked against its schema and the plug-ins, and the grid of runs that it asks for."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -29,6 +31,12 @@ class Experiment:
     methods: dict[tuple[str, str], dict]
     threads: int
     device: str
+
+    def data_id(self, dataset: str) -> str:
+        """Name of a data set's folder under `data/`: other options, other folder, so experiments do not collide."""
+        options = self.datasets[dataset]
+        digits = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
+        return f"{dataset}-{digits}" if options else dataset
 
     def settings(self) -> list[tuple[str, str, int]]:
         """Return all (dataset, protocol, ratio)."""

@@ -6,6 +6,7 @@ so that what looks different is different. Files are the same byte for byte when
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -25,7 +26,7 @@ RGB_NM = (640.0, 550.0, 460.0)
 """Wavelengths of the pseudo-colour's red, green and blue."""
 
 GREY_NM = 860.0
-"""Wavelength of the grey-scale figures: the near infrared, where vegetation and water differ most."""
+"""Wavelength of the grey-scale figures: the near infrared, or the band nearest to it."""
 
 STYLE = {
     "font.size": 8,
@@ -105,7 +106,7 @@ def pseudo_colour(comparison: Comparison) -> Figure:
 
 
 def grey_scale(comparison: Comparison) -> Figure:
-    """Reference and estimates in one near-infrared band, with the most detailed square magnified below each."""
+    """Reference and estimates in the band nearest to `GREY_NM`, with the most detailed square magnified below each."""
     band = comparison.band(GREY_NM)
     low, high = _stretch(comparison.reference[band])
     images = {
@@ -129,10 +130,12 @@ def spectra(comparisons: list[Comparison]) -> Figure:
     """Spectra of one pixel for each comparison, with the stretch where the methods differ most magnified."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(comparisons), figsize=(WIDTH, 3.2), squeeze=False)
+        names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.estimates))
+        styles = dict(zip(names, cycle(plt.rcParams["axes.prop_cycle"]), strict=False))
         for axis, comparison in zip(axes[0], comparisons, strict=True):
-            _draw_spectra(axis, comparison)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+            _draw_spectra(axis, comparison, styles)
+        lines = {line.get_label(): line for axis in axes[0] for line in axis.get_lines()}
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
@@ -212,21 +215,21 @@ def _gallery(
     return figure
 
 
-def _draw_spectra(axis: Axes, comparison: Comparison) -> None:
+def _draw_spectra(axis: Axes, comparison: Comparison, styles: Mapping[str, dict]) -> None:
     top, left, side = comparison.detail_box()
     row, column = top + side // 2, left + side // 2
     curves = {name: cube[:, row, column] for name, cube in comparison.estimates.items()}
     reference = comparison.reference[:, row, column]
-    spread = np.std(list(curves.values()), axis=0)
+    order = np.argsort(comparison.wavelengths_nm)
+    spread = np.std(list(curves.values()), axis=0)[order]
     window = max(4, len(reference) // 6)
     start = int(np.convolve(spread, np.ones(window), "valid").argmax())
     zoom = slice(start, start + window)
     inset = axis.inset_axes((0.52, 0.52, 0.46, 0.46))
-    order = np.argsort(comparison.wavelengths_nm)
     for target, chosen in ((axis, order), (inset, order[zoom])):
         target.plot(comparison.wavelengths_nm[chosen], reference[chosen], "k", linewidth=1.6, label="reference")
         for name, curve in curves.items():
-            target.plot(comparison.wavelengths_nm[chosen], curve[chosen], linewidth=0.9, label=name)
+            target.plot(comparison.wavelengths_nm[chosen], curve[chosen], linewidth=0.9, label=name, **styles[name])
     inset.tick_params(labelsize=6)
     axis.indicate_inset_zoom(inset, edgecolor="0.3")
     axis.set(xlabel="wavelength (nm)", ylabel="value", title=f"{comparison.title}, pixel ({row}, {column})")

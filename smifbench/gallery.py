@@ -14,7 +14,7 @@ from smifbench.scenes import load_pairs, load_problem
 CAPTIONS = {
     "fig2_pseudo_colour": "Pseudo-colour images of reference and estimates; below each, the framed square magnified.",
     "fig3_error_maps": "Absolute error, averaged over the bands, on one scale for all methods.",
-    "fig4_grey_scale": "One near-infrared band of reference and estimates; below each, the framed square magnified.",
+    "fig4_grey_scale": "One band of reference and estimates; below each, the framed square magnified.",
     "fig5_error_maps": "Absolute error in that band, on one scale for all methods.",
     "fig6_spectra": "Spectra of one pixel; the inset magnifies where the methods differ most.",
     "accuracy_against_cost": "Accuracy against the cost of one test image; a bubble's area follows the parameters.",
@@ -33,8 +33,8 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     titles = {key: about["title"] for key, about in experiment["methods"].items()}
     comparisons = [
         comparison
-        for dataset in experiment["datasets"]
-        if (comparison := _compare(results, pairs, metrics[metrics.dataset == dataset], titles))
+        for dataset, about in experiment["datasets"].items()
+        if (comparison := _compare(results, pairs / about["data"], metrics[metrics.dataset == dataset], titles))
     ]
     with replacing_folder(target) as folder:
         if comparisons:
@@ -45,7 +45,8 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
             figures.save(figures.error_maps(last, figures.GREY_NM), folder, "fig5_error_maps")
             figures.save(figures.spectra(comparisons), folder, "fig6_spectra")
         cost = pd.read_csv(results / "cost.csv")
-        figures.save(figures.accuracy_against_cost(metrics, cost, titles), folder, "accuracy_against_cost")
+        scored = metrics[metrics.protocol == metrics.protocol.iloc[0]]
+        figures.save(figures.accuracy_against_cost(scored, cost, titles), folder, "accuracy_against_cost")
         histories = _histories(results, metrics, titles)
         if histories:
             figures.save(figures.training_curves(histories), folder, "training_curves")
@@ -64,7 +65,7 @@ def _compare(results: Path, pairs: Path, metrics: pd.DataFrame, titles: dict[str
     runs = _first_runs(metrics)
     if not runs:
         return None
-    folder = pairs / runs[0].dataset / runs[0].protocol / f"x{runs[0].ratio}"
+    folder = pairs / runs[0].protocol / f"x{runs[0].ratio}"
     pair = load_pairs(folder, "test")[0]
     estimates = {
         titles[f"{run.method}/{run.variant}"]: np.load(results / "runs" / run.folder / "fused" / f"{pair.scene}.npy")

@@ -8,15 +8,17 @@ from smifbench.errors import UserError
 
 
 @torch.inference_mode()
-def fuse(model: nn.Module, lr_hsi: np.ndarray, hr_msi: np.ndarray) -> np.ndarray:
+def fuse(model: nn.Module, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device | str = "cpu") -> np.ndarray:
     """Fuse one image pair.
 
     Parameters
     ----------
     model
-        A method, or a `ScaledNetwork` around one; used in evaluation mode on the device of its weights.
+        A method, or a `ScaledNetwork` around one; it is moved to `device` and put into evaluation mode.
     lr_hsi, hr_msi
         (C, H/r, W/r) and (c, H, W), float32 in [0,1].
+    device
+        Where to fuse.
 
     Returns
     -------
@@ -28,8 +30,7 @@ def fuse(model: nn.Module, lr_hsi: np.ndarray, hr_msi: np.ndarray) -> np.ndarray
     UserError
         When the method returns another shape, or NaN or infinite values.
     """
-    model.eval()
-    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    model.to(device).eval()
     batch = [torch.from_numpy(np.array(image)).to(device)[None] for image in (lr_hsi, hr_msi)]
     estimate = model(*batch)
     expected = (1, len(lr_hsi), *hr_msi.shape[1:])

@@ -213,7 +213,7 @@ def _checked(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.
 def _looks_bands_last(shape: tuple[int, int, int]) -> bool:
     """Tell (H, W, C) from (C, H, W) where no sensor makes it a (C, H, W); small arrays get the benefit of the doubt."""
     first, second, last = shape
-    return last < first and (first > MOST_BANDS or first == second >= 64)
+    return 2 * last < min(first, second) and (first > MOST_BANDS or first == second >= 64)
 
 
 def _bands(reference: ArrayLike, estimate: ArrayLike) -> Iterator[tuple[np.ndarray, np.ndarray]]:

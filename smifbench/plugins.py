@@ -36,9 +36,10 @@ def sources(folder: str, name: str) -> list[Path]:
         path = ROOT / folder / pending.pop()
         if path.exists() and path not in found:
             found.append(path)
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
-                if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-                    pending.append(f"{node.module}.py")
+            for node in ast.walk(_parsed(path)):
+                if isinstance(node, ast.ImportFrom) and node.level == 1:
+                    modules = [node.module] if node.module else [alias.name for alias in node.names]
+                    pending += [f"{module}.py" for module in modules]
     return found
 
 
@@ -107,7 +108,10 @@ def _options(cls: type) -> dict[str, object]:
 def _only_class(folder: str, kind: str, name: str, base: type) -> type:
     if name not in names(folder):
         raise unknown(kind, name, names(folder))
-    module = importlib.import_module(f"{_package(folder)}.{name}")
+    try:
+        module = importlib.import_module(f"{_package(folder)}.{name}")
+    except (SyntaxError, ImportError) as error:
+        raise UserError(f"{folder}/{name}.py cannot be imported: {error}") from error
     found = [
         value
         for key, value in vars(module).items()
@@ -118,6 +122,13 @@ def _only_class(folder: str, kind: str, name: str, base: type) -> type:
             f"{folder}/{name}.py must hold exactly one public subclass of {base.__name__}, not {len(found)}"
         )
     return found[0]
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise UserError(f"{path.parent.name}/{path.name} cannot be read as Python: {error}") from error
 
 
 def _package(folder: str) -> str:

@@ -37,7 +37,7 @@ def describe(experiment: "Experiment") -> dict:
     return {
         "experiment": experiment.name,
         "note": experiment.note,
-        "datasets": {name: _describe_dataset(name, options) for name, options in experiment.datasets.items()},
+        "datasets": {name: _describe_dataset(name, experiment) for name in experiment.datasets},
         "protocols": {protocol: asdict(get_protocol(protocol)) for protocol in experiment.protocols},
         "ratios": experiment.ratios,
         "seeds": experiment.seeds,
@@ -75,10 +75,12 @@ def hardware() -> str:
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
-def _describe_dataset(name: str, options: dict) -> dict:
+def _describe_dataset(name: str, experiment: "Experiment") -> dict:
+    options = experiment.datasets[name]
     dataset = plugins.build_dataset(name, **options)
     return {
         "title": dataset.title,
+        "data": experiment.data_id(name),
         "licence": dataset.licence,
         "homepage": dataset.homepage,
         "options": options,

@@ -12,7 +12,8 @@ import pandas as pd
 from smifbench import plugins
 from smifbench.files import read_json, write_text
 from smifbench.gallery import CAPTIONS
-from smifbench.results import METRICS, leaderboard, load_published, load_results, mark_best
+from smifbench.provenance import code_id
+from smifbench.results import CELL, METRICS, leaderboard, load_results, mark_best, published_value
 
 TEMPLATE = plugins.ROOT / "workflow" / "report" / "report.html.j2"
 
@@ -33,7 +34,7 @@ def write_report(results: Path, target: Path) -> None:
             for setting, rows in metrics.groupby(["dataset", "protocol", "ratio"], sort=False)
         ],
         untrained=_untrained(metrics, experiment),
-        failures=metrics[metrics.status != "ok"].drop_duplicates(["dataset", "protocol", "ratio", "method", "variant"]),
+        failures=metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"]),
         cost=_cost(cost, experiment),
         figures=[
             {"name": name, "caption": caption, "data": _data_uri(results / "figures" / f"{name}.png")}
@@ -41,7 +42,7 @@ def write_report(results: Path, target: Path) -> None:
             if (results / "figures" / f"{name}.png").exists()
         ],
         provenance={
-            "code of this report": experiment["code"],
+            "code of this report": code_id(),
             "code of the runs": ", ".join(sorted(metrics.code.unique())),
             "devices": ", ".join(sorted(metrics.device.unique())),
             "hardware": experiment["hardware"],
@@ -60,9 +61,6 @@ def _board(rows: pd.DataFrame, experiment: Mapping, dataset: str, protocol: str,
     measured = leaderboard(rows, names)
     paper = leaderboard(rows, [name for name in names if f"paper_{name}" in METRICS], convention="paper")
     table = pd.concat([measured, paper], axis=1)[dataset, ratio]
-    published = load_published()
-    published = published[(published.dataset == dataset) & (published.ratio == ratio) & (published.table <= 3)]
-    published = published.set_index(["method", "variant"])
     marks = {name: mark_best(table[name], METRICS[name].higher_better, METRICS[name].digits) for name in table}
     lines = []
     for index, (method, variant) in enumerate(table.index):
@@ -75,7 +73,7 @@ def _board(rows: pd.DataFrame, experiment: Mapping, dataset: str, protocol: str,
                     "value": None if pd.isna(value) else float(value),
                     "text": _text(value, METRICS[name].digits),
                     "mark": "best" if index in best else "second" if index in second else "",
-                    "published": _published(published, method, variant, name),
+                    "published": _published(experiment, dataset, ratio, method, variant, name),
                 }
             )
         steps = rows[(rows.method == method) & (rows.variant == variant)].train_steps.mean()
@@ -94,10 +92,10 @@ def _text(value: float, digits: int) -> str:
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def _published(published: pd.DataFrame, method: str, variant: str, metric: str) -> str:
-    if (method, variant) not in published.index or metric not in published:
-        return ""
-    value = published.loc[(method, variant), metric]
+def _published(experiment: Mapping, dataset: str, ratio: int, method: str, variant: str, metric: str) -> str:
+    if experiment["methods"][f"{method}/{variant}"]["options"]:
+        return ""  # another network than the published one
+    value = published_value(dataset, ratio, method, variant, metric)
     return "" if pd.isna(value) else f"{value:.{METRICS[metric].digits}f}"
 
 

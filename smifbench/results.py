@@ -7,8 +7,10 @@
 """
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -51,7 +53,9 @@ CONVENTIONS = {"wald": "", "paper": "paper_"}
 FULL = {"n2": 5, "s": 4, "csca": 1, "msfe": 1, "is2f2": 1}
 """The full SMIF-NET in the columns of Tables 4 and 5: blocks in a layer, stages, modules."""
 
-_CELL = ["dataset", "protocol", "ratio", "method", "variant"]
+CELL = ["dataset", "protocol", "ratio", "method", "variant"]
+"""What one number of a table is of."""
+
 _DTYPES = {
     **dict.fromkeys(["experiment", "dataset", "protocol"], "string"),
     "ratio": "int64",
@@ -99,7 +103,7 @@ def load_results(*folders: str | Path) -> pd.DataFrame:
     if not folders:
         raise UserError("name at least one result folder, such as load_results('results/demo')")
     df = pd.concat([_read_metrics(Path(folder) / "metrics.csv") for folder in folders], ignore_index=True)
-    twice = df[df.duplicated(["experiment", *_CELL, "seed", "scene"])]
+    twice = df[df.duplicated(["experiment", *CELL, "seed", "scene"])]
     if len(twice):
         row = twice.iloc[0]
         raise UserError(
@@ -171,7 +175,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
     >>> diff = compare("results/demo", "results/demo_gpu")  # doctest: +SKIP
     >>> diff[(diff.found_in != "both") | (diff.psnr.abs() > 0.1)]  # doctest: +SKIP
     """
-    first, second = (_means(load_results(folder), _CELL) for folder in (a, b))
+    first, second = (_means(load_results(folder), CELL) for folder in (a, b))
     cells = first.index.union(second.index, sort=False)
     found_in = [("both" if cell in second.index else "a") if cell in first.index else "b" for cell in cells]
     first, second = first.reindex(cells), second.reindex(cells)
@@ -206,6 +210,36 @@ def load_published() -> pd.DataFrame:
     keys = {"table": "int64", "dataset": "string", "ratio": "int64", "method": "string", "variant": "string"}
     published = published[[*keys, *_PAPER, "published_tflops"]].astype(keys)
     return published.drop_duplicates(list(keys), ignore_index=True)
+
+
+def published_value(dataset: str, ratio: int, method: str, variant: str, metric: str) -> float:
+    """Return a cell of Tables 1-3 that compares with ours; NaN where there is none, or where it does not compare.
+
+    Not comparable are CNMF's SAM and ERGAS, which follow other formulas than the networks', all of CNMF on WDCM, which
+    is on another data scale, RASE on WDCM and on Harvard at ratio 8, which follows no known formula, and MoG-DCN's RASE
+    on CAVE at ratio 8, which is four times its ERGAS at ratio 4.
+
+    Examples
+    --------
+    >>> published_value("cave", 4, "smif_net", "default", "paper_psnr")
+    50.63
+    >>> published_value("cave", 4, "cnmf", "default", "paper_sam")
+    nan
+    """
+    if metric not in _PAPER or _does_not_compare(dataset, ratio, method, metric):
+        return math.nan
+    table = _published_tables()
+    cells = table[(table.dataset == dataset) & (table.ratio == ratio) & (table.method == method) & (table.table <= 3)]
+    cells = cells[cells.variant == variant]
+    return float(cells[metric].iloc[0]) if len(cells) else math.nan
+
+
+def _does_not_compare(dataset: str, ratio: int, method: str, metric: str) -> bool:
+    if method == "cnmf":
+        return dataset == "wdcm" or metric in ("paper_sam", "paper_ergas")
+    return metric == "paper_rase" and (
+        dataset == "wdcm" or (dataset, ratio) == ("harvard", 8) or (dataset, ratio, method) == ("cave", 8, "mog_dcn")
+    )
 
 
 def mark_best(values: Iterable[float], higher_better: bool, digits: int) -> tuple[list[int], list[int]]:
@@ -243,7 +277,7 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
         f"{protocol}\n{leaderboard(rows, ['psnr', 'sam']).round(3).to_string()}"
         for protocol, rows in df.groupby("protocol", sort=False)
     ]
-    failed = df[df["status"] == "failed"].drop_duplicates([*_CELL, "seed"])
+    failed = df[df["status"] == "failed"].drop_duplicates([*CELL, "seed"])
     failures = [
         f"{row.method}/{row.variant} on {row.dataset} x{row.ratio} {row.protocol} seed {row.seed}: {row.message}"
         for row in failed.itertuples()
@@ -306,6 +340,11 @@ def _means(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     scenes = scores.groupby([df[key] for key in [*keys, "seed"]], sort=False)
     seeds = scenes.mean().where(scenes.count().eq(scenes.size(), axis=0))
     return seeds.groupby(level=keys, sort=False).mean()
+
+
+@cache
+def _published_tables() -> pd.DataFrame:
+    return load_published()
 
 
 def _published_variant(row: dict) -> str:

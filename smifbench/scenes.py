@@ -5,6 +5,7 @@ A folder of pairs holds what one protocol makes of the scenes at one ratio: `<sc
 `<scene>.hr_hsi.npy` where the protocol rescales the reference, and `problem.npz` with the responses.
 """
 
+import hashlib
 import os
 import zlib
 from collections.abc import Iterable
@@ -77,7 +78,7 @@ def degrade(prepared: Iterable[Path], protocol_id: str, ratio: int, target: Path
             if rescaled:
                 np.save(folder / f"{path.stem}.hr_hsi.npy", simulated.hr_hsi)
             reference = f"{path.stem}.hr_hsi.npy" if rescaled else os.path.relpath(path, target)
-            scenes[path.stem] = {"split": sidecar["split"], "sha256": sidecar["sha256"], "hr_hsi": reference}
+            scenes[path.stem] = {"split": sidecar["split"], "data": _pair_id(simulated), "hr_hsi": reference}
         np.savez(folder / "problem.npz", psf=protocol.psf(ratio), srf=srf, wavelengths_nm=sidecar["wavelengths_nm"])
         write_json(folder / "pairs.json", {"protocol": protocol_id, "ratio": ratio, "scenes": scenes})
 
@@ -96,10 +97,15 @@ def load_pairs(folder: Path, split: str) -> list[Pair]:
     return [_load_pair(folder, name, about) for name, about in scenes.items() if about["split"] == split]
 
 
+def _pair_id(images: Iterable[np.ndarray]) -> str:
+    """Short name of a pair's values: twelve digits that change when any of its images does."""
+    return hashlib.sha256("".join(map(array_hash, images)).encode()).hexdigest()[:12]
+
+
 def _load_pair(folder: Path, name: str, about: dict) -> Pair:
     lr_hsi, hr_msi = (np.load(folder / f"{name}.{image}.npy", mmap_mode="r") for image in ("lr_hsi", "hr_msi"))
     hr_hsi = np.load(folder / about["hr_hsi"], mmap_mode="r")
-    return Pair(name, about["split"], hr_hsi, lr_hsi, hr_msi, about["sha256"][:12])
+    return Pair(name, about["split"], hr_hsi, lr_hsi, hr_msi, about["data"])
 
 
 def _check_cube(cube: np.ndarray, name: str, bands: int) -> None:

@@ -245,8 +245,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.info("%s", " ".join(sys.argv if arguments is None else arguments))
     try:
         args.function(args)
-    except UserError as error:
-        logging.error("%s", error)
+    except (UserError, OSError) as error:  # a full disk or a folder without write permission is no defect either
+        logging.exception("%s", error)
         print(f"smifbench: {error}", file=sys.stderr)
         return 2
     except Exception:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from smifbench.files import read_json, replacing_folder, write_text
-from smifbench.results import METRICS, load_published, load_results, mark_best
+from smifbench.results import METRICS, load_results, mark_best, published_value
 
 WALD = ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
 PAPER = tuple(f"paper_{metric}" for metric in WALD)
@@ -56,14 +56,14 @@ def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mappin
     deviation over seeds follows where there are several. In the paper's convention the published value stands below.
     """
     dataset, protocol = rows.dataset.iloc[0], rows.protocol.iloc[0]
-    published = load_published() if columns[0].startswith("paper_") else None
+    in_paper = columns[0].startswith("paper_")
     lines = [f"Method & {' & '.join(_heading(column) for column in columns)} \\\\"]
     for ratio, block in rows.groupby("ratio", sort=True):
         lines += [r"\midrule", rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{Ratio {ratio}}} \\"]
-        lines += _quality_rows(block, columns, experiment, published)
+        lines += _quality_rows(block, columns, experiment)
     convention = (
-        "Metrics as the SMIF-NET paper's tables contain them; its published values in grey."
-        if published is not None
+        "Metrics as the SMIF-NET paper's tables contain them; its published values, where they compare, in grey."
+        if in_paper
         else "Metrics by their definitions (Wald's protocol)."
     )
     title = experiment["datasets"][dataset]["title"]
@@ -106,9 +106,7 @@ def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
     return _table("l" + "r" * 6, lines, caption, experiment["note"])
 
 
-def _quality_rows(
-    block: pd.DataFrame, columns: Sequence[str], experiment: Mapping, published: pd.DataFrame | None
-) -> list[str]:
+def _quality_rows(block: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> list[str]:
     keys = ["method", "variant"]
     methods = block[keys].drop_duplicates()
     by_seed = block[block.status == "ok"].groupby([*keys, "seed"])[list(columns)].mean().groupby(level=keys)
@@ -120,8 +118,9 @@ def _quality_rows(
         lines.append(
             f"{_title(experiment, method, variant)} & {' & '.join(cells[column][index] for column in columns)} \\\\"
         )
-        if published is not None and variant == "default":
-            lines += _published_row(published, block.dataset.iloc[0], block.ratio.iloc[0], method, columns)
+        if not experiment["methods"][f"{method}/{variant}"].get("options"):
+            cell = (block.dataset.iloc[0], int(block.ratio.iloc[0]), method, variant)
+            lines += _published_row([published_value(*cell, column) for column in columns], columns)
     return lines
 
 
@@ -140,13 +139,12 @@ def _cells(mean: pd.Series, deviation: pd.Series, column: str) -> list[str]:
     return cells
 
 
-def _published_row(published: pd.DataFrame, dataset: str, ratio: int, method: str, columns: Sequence[str]) -> list[str]:
-    rows = published[(published.dataset == dataset) & (published.ratio == ratio) & (published.method == method)]
-    rows = rows[rows.table <= 3]
-    if rows.empty:
+def _published_row(values: Sequence[float], columns: Sequence[str]) -> list[str]:
+    if all(math.isnan(value) for value in values):
         return []
-    values = [_number(rows.iloc[0][column], METRICS[column].digits) for column in columns]
-    return [" & " + " & ".join(rf"\textcolor{{gray}}{{{value}}}" for value in values) + r" \\"]
+    digits = [METRICS[column].digits for column in columns]
+    cells = [rf"\textcolor{{gray}}{{{_number(*cell)}}}" for cell in zip(values, digits, strict=True)]
+    return [f" & {' & '.join(cells)} \\\\"]
 
 
 def _heading(column: str) -> str:

@@ -147,26 +147,29 @@ class Training:
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
         self.generator = torch.Generator().manual_seed(seed)
         self.state, self.fingerprint = state, fingerprint
-        self.step, self.seconds, self.history = 0, 0.0, []
+        self.device = patches.hr_hsi[0].device
+        self.step, self.seconds = 0, 0.0
+        self.history: list[dict] = []
+        self.losses: list[Tensor] = []
+        """Losses since the last row of the history."""
 
     def run(self, progress: Callable[..., tqdm] = tqdm) -> None:
         """Train to the end of the budget, going on from the saved state where there is one."""
         self._restore()
         validate_every = max(1, self.steps // VALIDATIONS)
-        started, saved, losses = time.monotonic() - self.seconds, time.monotonic(), []
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
         with progress(total=self.steps, initial=self.step) as bar:
             while self.step < self.steps:
-                losses.append(self._one_step())
+                self.losses.append(self._one_step())
                 self.step += 1
                 self.seconds = time.monotonic() - started
                 bar.update()
                 if self.step % validate_every == 0 or self.step == self.steps:
-                    self._record(torch.stack(losses))
-                    losses = []
+                    self._record()
                     bar.set_postfix(loss=f"{self.history[-1]['loss']:.3g}", psnr=f"{self.history[-1]['val_psnr']:.2f}")
-                    if time.monotonic() - saved > SAVE_SECONDS:
-                        self._save()
-                        saved = time.monotonic()
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
 
     def finished(self) -> ScaledNetwork:
         """Return the network to be kept: the averaged one where the recipe asks for it."""
@@ -188,15 +191,16 @@ class Training:
             self.average.update_parameters(self.model)
         return loss.detach()
 
-    def _record(self, losses: Tensor) -> None:
-        loss = float(losses.mean())
+    def _record(self) -> None:
+        loss = float(torch.stack(self.losses).mean())
+        self.losses = []
         if not math.isfinite(loss):
             raise UserError(
                 f"the loss became {loss} by step {self.step}; lower recipe.lr or set recipe.clip_norm for this method"
             )
         scores = []
         for pair in self.validation:
-            estimate = fuse(self.finished(), pair.lr_hsi, pair.hr_msi).clip(0, 1)
+            estimate = fuse(self.finished(), pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
             scores.append((metrics.psnr(pair.hr_hsi, estimate), metrics.sam(pair.hr_hsi, estimate)))
         psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)
         rate = self.optimizer.param_groups[0]["lr"]
@@ -217,6 +221,7 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "history": self.history,
+            "losses": self.losses,
         }
         with replacing(self.state) as temporary:
             torch.save(state, temporary)
@@ -233,4 +238,5 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["patches"])
         torch.set_rng_state(state["torch"])
-        self.step, self.seconds, self.history = state["step"], state["seconds"], state["history"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history, self.losses = state["history"], state["losses"]

@@ -17,7 +17,17 @@ from smifbench.experiment import load_experiment
 pytestmark = pytest.mark.xdist_group("dag")  # one copy of the workbench for all
 
 CONFIGS = sorted((plugins.ROOT / "config").glob("*.yaml"))
-CODE = ["Snakefile", "config", "datasets", "methods", "profiles", "smifbench", "workflow", "results/published"]
+CODE = [
+    "Snakefile",
+    "environment.yml",
+    "config",
+    "datasets",
+    "methods",
+    "profiles",
+    "smifbench",
+    "workflow",
+    "results/published",
+]
 
 TINY = {
     "experiment": "tiny",
@@ -138,6 +148,39 @@ def reruns(folder, path):
 def test_an_edited_method_retrains_that_method_alone(workbench):
     jobs = reruns(workbench, "methods/ssr_net.py")
     assert jobs["train"] == jobs["fuse"] == jobs["score"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("datasets/srf/sentinel2a.csv", "prepare"),
+        ("smifbench/degradation.py", "degrade"),
+        ("smifbench/execution.py", "train"),
+        ("smifbench/method.py", "describe"),
+        ("methods/references.bib", "describe"),
+        ("methods/_layers.py", "fuse"),
+        ("results/published/tables_1_to_3.csv", "tables"),
+        ("workflow/report/report.html.j2", "report"),
+    ],
+)
+def test_an_edit_runs_the_rules_again_whose_outputs_it_decides(workbench, path, rule):
+    assert rule in reruns(workbench, path)
+
+
+def test_an_edited_environment_file_runs_nothing_again(workbench):
+    assert reruns(workbench, "environment.yml") == {}
+
+
+def test_experiments_with_other_options_of_a_data_set_do_not_collide(workbench):
+    other = {**TINY, "experiment": "other", "datasets": {"indian_pines": {"response": "sentinel2a_20m"}}}
+    write_config(workbench, other)
+    try:
+        status, output = snakemake(workbench, "--configfile", "tiny.yaml", "--until", "degrade")
+    finally:
+        write_config(workbench, TINY)
+    assert status == 0, output
+    status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    assert "Nothing to be done" in output
 
 
 def test_an_edited_figure_retrains_nothing(workbench):

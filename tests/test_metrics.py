@@ -350,7 +350,7 @@ def test_shapes_that_differ_are_refused(scene):
         metrics.score(scene[:0], scene[:0], 4)
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 31), (512, 320, 31), (128, 128, 100)])
+@pytest.mark.parametrize("shape", [(64, 64, 31), (512, 320, 31)])
 def test_bands_last_is_refused(shape):
     image = np.full(shape, 0.5, np.float16)
     with pytest.raises(UserError, match=r"bands come first: pass np\.moveaxis"):

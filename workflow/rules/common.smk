@@ -13,8 +13,10 @@ except UserError as error:
 
 RESULTS = f"results/{EXPERIMENT.name}"
 RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
-PAIRS = "data/pairs/{dataset}/{protocol}/x{ratio}"
+DATASET_OF = {EXPERIMENT.data_id(dataset): dataset for dataset in EXPERIMENT.datasets}
 ENVIRONMENT = "../../environment.yml"
+RESPONSES = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("datasets/srf/*.csv"))
+PUBLISHED = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("results/published/*.csv"))
 
 # Rules call `python`: that of a conda environment where one is deployed, else the one that runs snakemake.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
@@ -22,6 +24,7 @@ os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get
 
 wildcard_constraints:
     dataset="[^/]+",
+    data="[^/]+",
     protocol="[^/]+/[0-9]+",
     ratio="[0-9]+",
     method="[^/]+",
@@ -40,15 +43,15 @@ def plugin_code(folder, name):
     return [str(path.relative_to(plugins.ROOT)) for path in plugins.sources(folder, name)]
 
 
+def configured_dataset(wildcards):
+    dataset = DATASET_OF[wildcards.data]
+    return plugins.build_dataset(dataset, **EXPERIMENT.datasets[dataset])
+
+
 def fetched_files(wildcards):
     """The stamp of a data set whose files must be had first; none for one that a package carries."""
-    if plugins.dataset_class(wildcards.dataset).fetch is DataSet.fetch:
-        return []
-    return f"data/raw/{wildcards.dataset}/fetched"
-
-
-def configured_dataset(wildcards):
-    return plugins.build_dataset(wildcards.dataset, **EXPERIMENT.datasets[wildcards.dataset])
+    dataset = DATASET_OF[wildcards.data]
+    return [] if plugins.dataset_class(dataset).fetch is DataSet.fetch else f"data/raw/{dataset}/fetched"
 
 
 def source_files(wildcards):
@@ -57,8 +60,15 @@ def source_files(wildcards):
 
 
 def prepared_scenes(wildcards):
-    dataset = configured_dataset(wildcards)
-    return [f"data/scenes/{wildcards.dataset}/{scene}.npy" for scene in dataset.scenes()]
+    return [f"data/scenes/{wildcards.data}/{scene}.npy" for scene in configured_dataset(wildcards).scenes()]
+
+
+def prepared_sidecars(wildcards):
+    return [scene.replace(".npy", ".json") for scene in prepared_scenes(wildcards)]
+
+
+def pairs_folder(wildcards):
+    return f"data/pairs/{EXPERIMENT.data_id(wildcards.dataset)}/{wildcards.protocol}/x{wildcards.ratio}"
 
 
 def method_config(wildcards):
@@ -87,7 +97,19 @@ def trained_folder(wildcards):
 
 def cost_pairs(wildcards):
     """Cost depends on sizes alone, so any protocol's pairs will do."""
-    return f"data/pairs/{wildcards.dataset}/{EXPERIMENT.protocols[0]}/x{wildcards.ratio}"
+    return f"data/pairs/{EXPERIMENT.data_id(wildcards.dataset)}/{EXPERIMENT.protocols[0]}/x{wildcards.ratio}"
+
+
+def all_methods_json(wildcards):
+    methods = [
+        {"method": method, "variant": variant, "options": about["options"]}
+        for (method, variant), about in EXPERIMENT.methods.items()
+    ]
+    return json.dumps(methods)
+
+
+def config_json(wildcards):
+    return json.dumps(config)
 
 
 def final_outputs():

@@ -21,38 +21,42 @@ rule download:
 
 rule prepare:
     input:
-        lambda wildcards: plugin_code("datasets", wildcards.dataset),
-        code("spectral", "cubes", "cube_content", "cube_numpy", "cube_matlab", "cube_envi", "cube_tiff"),
+        lambda wildcards: plugin_code("datasets", DATASET_OF[wildcards.data]),
+        code("scenes", "spectral", "cubes"),
+        code("cube_content", "cube_numpy", "cube_matlab", "cube_envi", "cube_tiff"),
+        RESPONSES,
         fetched_files,
         source_files,
     output:
-        cube="data/scenes/{dataset}/{scene}.npy",
-        sidecar="data/scenes/{dataset}/{scene}.json",
+        cube="data/scenes/{data}/{scene}.npy",
+        sidecar="data/scenes/{data}/{scene}.json",
     log:
-        "data/logs/prepare/{dataset}/{scene}.log",
+        "data/logs/prepare/{data}/{scene}.log",
     conda:
         ENVIRONMENT
     params:
-        options=lambda wildcards: json.dumps(EXPERIMENT.datasets[wildcards.dataset]),
+        dataset=lambda wildcards: DATASET_OF[wildcards.data],
+        options=lambda wildcards: json.dumps(EXPERIMENT.datasets[DATASET_OF[wildcards.data]]),
     message:
-        "prepare scene {wildcards.scene} of {wildcards.dataset}"
+        "prepare scene {wildcards.scene} of {wildcards.data}"
     shell:
-        "python -m smifbench.steps prepare --dataset {wildcards.dataset:q} --options {params.options:q} --scene {wildcards.scene:q} "
-        "--raw data/raw/{wildcards.dataset:q} --output {output.cube:q} --log {log:q}"
+        "python -m smifbench.steps prepare --dataset {params.dataset:q} --options {params.options:q} "
+        "--scene {wildcards.scene:q} --raw data/raw/{params.dataset:q} --output {output.cube:q} --log {log:q}"
 
 
 rule degrade:
     input:
-        code("degradation"),
+        code("degradation", "scenes"),
+        prepared_sidecars,
         scenes=prepared_scenes,
     output:
-        directory(PAIRS),
+        directory("data/pairs/{data}/{protocol}/x{ratio}"),
     log:
-        "data/logs/degrade/{dataset}/{protocol}/x{ratio}.log",
+        "data/logs/degrade/{data}/{protocol}/x{ratio}.log",
     conda:
         ENVIRONMENT
     message:
-        "simulate the image pairs of {wildcards.dataset}: {wildcards.protocol}, ratio {wildcards.ratio}"
+        "simulate the image pairs of {wildcards.data}: {wildcards.protocol}, ratio {wildcards.ratio}"
     shell:
-        "python -m smifbench.steps degrade --prepared {input.scenes:q} --protocol {wildcards.protocol:q} --ratio {wildcards.ratio} "
-        "--output {output:q} --log {log:q}"
+        "python -m smifbench.steps degrade --prepared {input.scenes:q} --protocol {wildcards.protocol:q} "
+        "--ratio {wildcards.ratio} --output {output:q} --log {log:q}"

@@ -19,7 +19,8 @@ rule collect:
 rule cost:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
-        code("cost", "method", "problem"),
+        code("cost", "method", "problem", "devices"),
+        PUBLISHED,
         pairs=cost_pairs,
     output:
         f"{RESULTS}/cost/{{dataset}}/x{{ratio}}.csv",
@@ -31,12 +32,7 @@ rule cost:
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
     params:
-        methods=json.dumps(
-            [
-                {"method": method, "variant": variant, "options": about["options"]}
-                for (method, variant), about in EXPERIMENT.methods.items()
-            ]
-        ),
+        methods=all_methods_json,
         device=EXPERIMENT.device,
     message:
         "count and time all methods on {wildcards.dataset} x{wildcards.ratio}"
@@ -64,7 +60,8 @@ rule describe:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
         [plugin_code("datasets", dataset) for dataset in EXPERIMENT.datasets],
-        code("provenance"),
+        code("provenance", "experiment", "execution", "method", "degradation"),
+        ["methods/references.bib", "datasets/references.bib"],
     output:
         f"{RESULTS}/experiment.json",
     log:
@@ -72,7 +69,7 @@ rule describe:
     conda:
         ENVIRONMENT
     params:
-        config=json.dumps(config),
+        config=config_json,
     message:
         "write down what the experiment is"
     shell:
@@ -82,6 +79,7 @@ rule describe:
 rule tables:
     input:
         code("tables", "results"),
+        PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
         about=rules.describe.output[0],
@@ -121,7 +119,7 @@ rule figures:
 
 rule document:
     input:
-        code("document"),
+        code("document", "tables", "gallery"),
         rules.tables.output,
         rules.figures.output,
         about=rules.describe.output[0],
@@ -141,7 +139,9 @@ rule document:
 
 rule report:
     input:
-        code("report"),
+        code("report", "results", "gallery"),
+        ["workflow/report/report.html.j2"],
+        PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
         rules.figures.output,
@@ -162,6 +162,7 @@ rule report:
 
 rule summary:
     input:
+        code("results"),
         rules.collect.output,
         rules.document.output,
         rules.report.output,

@@ -4,8 +4,8 @@
 rule train:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "training"),
-        pairs=PAIRS,
+        code("method", "problem", "scaling", "training", "inference", "execution", "scenes"),
+        pairs=pairs_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
     log:
@@ -32,8 +32,8 @@ rule train:
 rule fuse:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "inference"),
-        pairs=PAIRS,
+        code("method", "problem", "scaling", "inference", "execution", "scenes"),
+        pairs=pairs_folder,
         trained=trained_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/fused"),
@@ -58,8 +58,8 @@ rule fuse:
 
 rule score:
     input:
-        code("metrics", "scoring"),
-        pairs=PAIRS,
+        code("metrics", "scoring", "results"),
+        pairs=pairs_folder,
         fused=f"{RESULTS}/runs/{RUN}/fused",
     output:
         f"{RESULTS}/runs/{RUN}/scores.csv",

@@ -1,0 +1,128 @@
+"""Executing a run: where it computes, what counts as the method's failure, and what its data are called."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from smifbench import FusionMethod, FusionProblem, Recipe, execution, scenes
+from smifbench.inference import fuse
+from smifbench.run import Run
+
+RECIPE = Recipe(lr=1e-3, batch=1, patch=16, steps=4)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A folder of pairs with one training and one test scene of 6 bands, at ratio 4."""
+    return make_pairs(tmp_path, [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]])
+
+
+def make_pairs(folder, srf):
+    generator = np.random.default_rng(0)
+    paths = []
+    for scene, split in (("first", "train"), ("second", "test")):
+        path = folder / "scenes" / f"{scene}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, generator.random((6, 32, 32), dtype=np.float32))
+        path.with_suffix(".json").write_text(json.dumps({"split": split, "srf": srf, "wavelengths_nm": [0] * 6}))
+        paths.append(path)
+    scenes.degrade(paths, "block-gauss-s2/1", 4, folder / "pairs")
+    return folder / "pairs"
+
+
+def run_of(method):
+    return Run("toy", "block-gauss-s2/1", 4, method, "default", 0)
+
+
+def train(pairs, tmp_path):
+    state, target = tmp_path / "state.pt", tmp_path / "trained"
+    execution.train_run(run_of("ssr_net"), pairs, {}, RECIPE, "cpu", state, target)
+    return state, target
+
+
+def test_a_network_is_trained_and_fuses_from_its_saved_weights(pairs, tmp_path):
+    state, trained = train(pairs, tmp_path)
+    assert not state.exists()
+    assert sorted(path.name for path in trained.iterdir()) == ["facts.json", "history.csv", "weights.safetensors"]
+    execution.fuse_run(run_of("ssr_net"), pairs, {}, "cpu", trained, tmp_path / "fused")
+    facts = json.loads((tmp_path / "fused" / "facts.json").read_text())
+    assert (facts["status"], facts["train_steps"]) == ("ok", 4)
+    assert np.load(tmp_path / "fused" / "second.npy").shape == (6, 32, 32)
+
+
+class Spy(FusionMethod):
+    """Solver with a buffer that tells where its images and its buffer are."""
+
+    title, citation, trainable = "Spy", "none", False
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.register_buffer("kernel", torch.ones(1))
+
+    def forward(self, lr_hsi, hr_msi):
+        raise RuntimeError(f"{lr_hsi.device} {hr_msi.device} {self.kernel.device}")
+
+
+def test_images_and_buffers_of_a_solver_go_to_the_device_that_fuses():
+    spy = Spy(FusionProblem(6, 2, 4))
+    with pytest.raises(RuntimeError, match="meta meta meta"):
+        fuse(spy, np.zeros((6, 4, 4), np.float32), np.zeros((2, 16, 16), np.float32), "meta")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), torch.OutOfMemoryError("")])
+def test_a_failure_of_the_machine_is_not_written_down_as_the_methods(error, pairs, tmp_path, monkeypatch):
+    def fail(self):
+        if self.step == 2:
+            raise error
+        return original(self)
+
+    original = execution.Training._one_step
+    monkeypatch.setattr("smifbench.training.SAVE_SECONDS", -1)
+    monkeypatch.setattr(execution.Training, "_one_step", fail)
+    with pytest.raises(type(error)):
+        train(pairs, tmp_path)
+    assert (tmp_path / "state.pt").exists()
+    assert not (tmp_path / "trained").exists()
+
+
+def test_a_failure_of_the_method_keeps_the_state_and_tells_why(pairs, tmp_path, monkeypatch):
+    def fail(self):
+        if self.step == 2:
+            raise ValueError("a wrong turn\nand more")
+        return original(self)
+
+    original = execution.Training._one_step
+    monkeypatch.setattr("smifbench.training.SAVE_SECONDS", -1)
+    monkeypatch.setattr(execution.Training, "_one_step", fail)
+    state, target = train(pairs, tmp_path)
+    facts = json.loads((target / "facts.json").read_text())
+    assert (facts["status"], facts["message"]) == ("failed", "ValueError: a wrong turn")
+    assert state.exists()
+
+
+def test_the_data_id_follows_every_image_of_the_pair(tmp_path):
+    one, other = (
+        make_pairs(tmp_path / name, srf)
+        for name, srf in (
+            ("a", [[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0]]),
+            ("b", [[1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]]),
+        )
+    )
+    ids = [scenes.load_pairs(folder, "train")[0].data for folder in (one, other)]
+    assert ids[0] != ids[1]
+
+
+def test_epochs_of_an_experiment_replace_the_authors_steps():
+    assert execution.resolve_recipe("ssr_net", "authors").steps == 10_000
+    assert execution.resolve_recipe("ssr_net", "authors", {"epochs": 10}).steps is None
+    assert execution.resolve_recipe("ssr_net", "authors", {"epochs": 10}, {"steps": 7}).steps == 7
+
+
+def test_without_a_training_scene_there_is_one_sentence(tmp_path, pairs):
+    about = json.loads((pairs / "pairs.json").read_text())
+    del about["scenes"]["first"]
+    (pairs / "pairs.json").write_text(json.dumps(about))
+    with pytest.raises(execution.UserError, match="holds no training scene"):
+        train(pairs, tmp_path)
