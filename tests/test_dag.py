@@ -58,7 +58,7 @@ def snakemake(folder, *arguments):
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workbench(tmp_path_factory):
     """A copy of the code, with a space in its path, in which a tiny experiment has run."""
     folder = tmp_path_factory.mktemp("a copy")
