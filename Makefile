@@ -34,5 +34,5 @@ lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --group test --group dev pyproject.toml \
 		--no-header --no-annotate --no-emit-index-url $(CUDA_PACKAGES:%=--no-emit-package %) -o requirements.lock
 
-clean:  ## remove outputs of the demo, keep the environment
-	rm -rf results/demo data
+clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
+	rm -rf results/demo data/scenes data/pairs
