@@ -54,8 +54,8 @@ class Protocol:
         (lowest, highest) value of LR-HSI and HR-MSI, enforced after the noise; None leaves them.
     scaling
         `"none"`, or `"separate-minmax"`: reference, LR-HSI and HR-MSI are at last stretched to [0,1] each on its own,
-        band by band over the whole image, after which the LR-HSI is no longer the blurred reference nor the MSI a
-        mixture of its bands.
+        band by band over the image that is degraded (a region, where a scene is cut into regions), after which the
+        LR-HSI is no longer the blurred reference nor the MSI a mixture of its bands.
 
     Raises
     ------
@@ -138,8 +138,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("shifted-gauss/1", shift=1.0, border="circular"),
         # LTTR (Dian, Li and Fang, IEEE TNNLS 2019) and its successors LTMR and CNN-FUS.
         Protocol("lttr/1", size=7, shift="first-pixel", border="circular"),
-        # What the loader of MSST-Net (Jia, Min and Fu, Information Fusion 2023) does to Washington DC Mall. Its blur is
-        # not public.
+        # After the loader of MSST-Net (Jia, Min and Fu, Information Fusion 2023) for Washington DC Mall. Its blur is not
+        # public, and it takes the extremes of the whole scene, test region included, where we have those of a region.
         Protocol("paper-wdcm/1", scaling="separate-minmax"),
     )
 }
