@@ -138,8 +138,8 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("shifted-gauss/1", shift=1.0, border="circular"),
         # LTTR (Dian, Li and Fang, IEEE TNNLS 2019) and its successors LTMR and CNN-FUS.
         Protocol("lttr/1", size=7, shift="first-pixel", border="circular"),
-        # After the loader of MSST-Net (Jia, Min and Fu, Information Fusion 2023) for Washington DC Mall. Its blur is not
-        # public, and it takes the extremes of the whole scene, test region included, where we have those of a region.
+        # After the loader of MSST-Net (Jia, Min and Fu, Information Fusion 2023) for Washington DC Mall. Its blur is
+        # not public, and it takes the extremes of the whole scene, test region included; here they are a region's.
         Protocol("paper-wdcm/1", scaling="separate-minmax"),
     )
 }
