@@ -48,6 +48,7 @@ def check_zip(path: Path, needed: Collection[str] = (), directory_sha256: str | 
             if directory_sha256 and _directory_hash(path, archive) != directory_sha256:
                 raise Damaged("has another list of members than the published archive")
             bad = archive.testzip()
+    # zipfile's words for an unknown compression and for an encrypted member are the last two.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise Damaged("is no whole zip archive") from error
     if bad:

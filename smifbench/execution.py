@@ -35,7 +35,7 @@ from smifbench.training import HISTORY_COLUMNS, Patches, Training
 
 logger = logging.getLogger(__name__)
 
-NUMERIC_SOURCES = ("training", "method", "scaling", "inference")
+NUMERIC_SOURCES = ("training", "method", "problem", "scaling", "inference", "execution")
 """Modules of the package that, beside the method's own file, decide what a trained network is."""
 
 

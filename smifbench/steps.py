@@ -161,7 +161,9 @@ def summary(args: argparse.Namespace) -> None:
     text += f"\n\nreport: {args.results / 'report.html'}\n"
     if failures:
         print(text)
-        raise UserError(f"{len(failures)} runs failed, the others are done: {'; '.join(failures)}")
+        raise UserError(
+            f"{len(failures)} run{'s' if failures[1:] else ''} failed, the others are done: {'; '.join(failures)}"
+        )
     write_text(args.output, text)
 
 

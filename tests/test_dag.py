@@ -77,6 +77,15 @@ def write_config(folder, config):
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
+def attempt(folder, config, *arguments):
+    """Run another config in the workbench; returns what `snakemake` does and leaves the tiny config as it was."""
+    write_config(folder, config)
+    try:
+        return snakemake(folder, "--configfile", "tiny.yaml", *arguments)
+    finally:
+        write_config(folder, TINY)
+
+
 def planned(output):
     """Job counts of a dry run."""
     table = re.search(r"job\s+count\n[- ]+\n(.*?)\n\n", output, re.DOTALL).group(1)
@@ -173,11 +182,7 @@ def test_an_edited_environment_file_runs_nothing_again(workbench):
 
 def test_experiments_with_other_options_of_a_data_set_do_not_collide(workbench):
     other = {**TINY, "experiment": "other", "datasets": {"indian_pines": {"response": "sentinel2a_20m"}}}
-    write_config(workbench, other)
-    try:
-        status, output = snakemake(workbench, "--configfile", "tiny.yaml", "--until", "degrade")
-    finally:
-        write_config(workbench, TINY)
+    status, output = attempt(workbench, other, "--until", "degrade")
     assert status == 0, output
     status, output = snakemake(workbench, "--configfile", "tiny.yaml")
     assert "Nothing to be done" in output
@@ -207,19 +212,17 @@ def test_an_edited_metric_scores_again_without_training(workbench):
 def test_a_failing_method_becomes_a_row_and_the_rest_goes_on(workbench, result, sentence):
     (workbench / "methods" / "broken.py").write_text(NAN_METHOD.format(result=result))
     config = {**TINY, "experiment": "failing", "methods": {"bicubic": {}, "broken": {}}}
-    write_config(workbench, config)
     try:
-        status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+        status, output = attempt(workbench, config)
     finally:
         (workbench / "methods" / "broken.py").unlink()
-        write_config(workbench, TINY)
     metrics = pd.read_csv(workbench / "results" / "failing" / "metrics.csv").set_index("method")
     assert metrics.status.to_dict() == {"bicubic": "ok", "broken": "failed"}
     assert sentence in metrics.message["broken"]
     assert metrics.psnr.notna().to_dict() == {"bicubic": True, "broken": False}
     assert (workbench / "results" / "failing" / "report.html").exists()
     assert status != 0
-    assert "smifbench: 1 runs failed" in output
+    assert "smifbench: 1 run failed" in output
     assert "Traceback" not in output
 
 
@@ -232,11 +235,7 @@ def test_a_failing_method_becomes_a_row_and_the_rest_goes_on(workbench, result, 
     ],
 )
 def test_a_mistake_in_the_config_ends_at_once(workbench, change, sentence):
-    write_config(workbench, {**TINY, "experiment": "mistake", **change})
-    try:
-        status, output = snakemake(workbench, "--configfile", "tiny.yaml")
-    finally:
-        write_config(workbench, TINY)
+    status, output = attempt(workbench, {**TINY, "experiment": "mistake", **change})
     assert status != 0
     assert sentence in output
     assert "Traceback" not in output
@@ -251,11 +250,7 @@ def test_a_mistake_in_the_config_ends_at_once(workbench, change, sentence):
     ],
 )
 def test_a_mistake_that_only_the_data_show_is_told_in_one_sentence(workbench, change, sentence):
-    write_config(workbench, {**TINY, "experiment": "mistake", **change})
-    try:
-        status, output = snakemake(workbench, "--configfile", "tiny.yaml")
-    finally:
-        write_config(workbench, TINY)
+    status, output = attempt(workbench, {**TINY, "experiment": "mistake", **change})
     told = [line for line in output.splitlines() if line.startswith("smifbench: ")]
     assert status != 0
     assert told
