@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from smifbench.dataset import DataSet
+from smifbench.dataset import DataSet, File
 from smifbench.download import Source, obtain
 from smifbench.errors import UserError, unknown
-
-File = Path | zipfile.Path
-"""A file on disk or in a zip archive; both kinds have `name`, `open` and `read_bytes`."""
 
 
 class FileDataSet(DataSet):

@@ -115,10 +115,19 @@ class Cave(FileDataSet):
             if size != SIZE:
                 raise UserError(f"{files[name]} is of {size[0]} x {size[1]} pixels, not 512 x 512; replace it")
 
+    def scene_files(self, folder: Path, scene: str) -> list[File]:
+        """The PNG file of each band."""
+        files = self.complete_files(folder)
+        return [files[name] for name in _band_names(scene)]
+
+    def full_scale(self, folder: Path, scene: str) -> float:
+        """The largest value that the files can hold, or that they do hold."""
+        bands = map(_pixels, self.scene_files(folder, scene))
+        return max(float(band.max() if self.scale == "max" else np.iinfo(band.dtype).max) for band in bands)
+
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Stack a scene's bands."""
-        files = self.complete_files(folder)
-        cube = np.stack([_read_band(files[name]) for name in _band_names(scene)])
+        cube = np.stack([_read_band(file) for file in self.scene_files(folder, scene)])
         return cube / cube.max() if self.scale == "max" else cube
 
 
@@ -128,10 +137,16 @@ def _band_names(scene: str) -> list[str]:
 
 def _read_band(file: File) -> np.ndarray:
     """One band (H, W) as float32, 1 being the largest value that the file's bit depth can hold."""
+    pixels = _pixels(file)
+    return pixels / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def _pixels(file: File) -> np.ndarray:
+    """One band (H, W) as uint16, or as uint8 from a file of three equal colours."""
     with _image(file) as image:
         pixels = np.asarray(image)
-    full = np.float32(255 if pixels.dtype == np.uint8 else 65535)
-    return (pixels[..., 0] if pixels.ndim == 3 else pixels) / full
+    pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16, copy=False)
+    return pixels[..., 0] if pixels.ndim == 3 else pixels
 
 
 @contextmanager

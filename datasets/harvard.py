@@ -126,9 +126,17 @@ class Harvard(FileDataSet):
         for scene in self._splits:
             _read_ref(files[f"{scene}.mat"])
 
+    def scene_files(self, folder: Path, scene: str) -> list[File]:
+        """The scene's MATLAB file."""
+        return [self.complete_files(folder)[f"{scene}.mat"]]
+
+    def full_scale(self, folder: Path, scene: str) -> float:
+        """The scene's largest value, or 1."""
+        return float(_read_ref(*self.scene_files(folder, scene)).max()) if self.scale == "max" else 1.0
+
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Cut the scene's extent; values below 0 become 0."""
-        ref = _read_ref(self.complete_files(folder)[f"{scene}.mat"])
+        ref = _read_ref(*self.scene_files(folder, scene))
         rows, columns = EXTENTS[self._splits[scene]]
         cube = ref[:, :rows, :columns].astype(np.float32, order="C")
         cube /= np.float32(ref.max() if self.scale == "max" else 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.dataset import DataSet
+from smifbench.dataset import DataSet, File
 from smifbench.spectral import load_response, spectral_response
 
 FULL_SCALE = 10000.0
@@ -60,9 +60,17 @@ class IndianPines(DataSet):
         )
         return channels.reshape(len(channels), -1, self.binning).sum(2)
 
+    def scene_files(self, folder: Path, scene: str) -> list[File]:
+        """The package's array."""
+        return [Path(str(files("tensorly") / "datasets" / "data" / "Indian_pines_corrected.npy"))]
+
+    def full_scale(self, folder: Path, scene: str) -> float:
+        """`FULL_SCALE`."""
+        return FULL_SCALE
+
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Cut the scene's region, order the channels by wavelength and average them in bins."""
-        counts = np.load(str(files("tensorly") / "datasets" / "data" / "Indian_pines_corrected.npy"))
+        counts = np.load(*self.scene_files(folder, scene))
         rows, columns = REGIONS[self.scenes()[scene]]
         region = np.moveaxis(counts[rows, columns], -1, 0)[_order()]
         bins = region.reshape(-1, self.binning, *region.shape[1:]).mean(1)

@@ -115,8 +115,11 @@ class Own(DataSet):
             files = files_of(self.path)
         except UserError:  # reading it will tell what is wrong
             files = []
-        curves = Path(str(self.response))
-        return [*files, curves] if curves.is_file() else files
+        return [*files, *super().sources()]
+
+    def full_scale(self, folder: Path, scene: str) -> float:
+        """The stated scale, or the one found."""
+        return self._full_scale
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Centres (C,) of the bands kept, increasing."""

@@ -129,6 +129,15 @@ class Wdcm(FileDataSet):
         """Check that the cube can be read and has the right shape."""
         _read_counts(files)
 
+    def scene_files(self, folder: Path, scene: str) -> list[File]:
+        """The files that may hold the cube, the same for every region."""
+        return _candidates(self.complete_files(folder))
+
+    def full_scale(self, folder: Path, scene: str) -> float | np.ndarray:
+        """The largest count of the whole image, or of each band."""
+        counts = _read_counts(self.complete_files(folder))
+        return float(counts.max()) if self.scale == "global" else counts.max(axis=(1, 2))
+
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Cut the scene's region; counts below 0 become 0 under the global scale."""
         counts = _read_counts(self.complete_files(folder))

@@ -1,9 +1,13 @@
 """What a data set is: named scenes with their splits, how one is read, and how its MSI sees the spectrum."""
 
+import zipfile
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+
+File = Path | zipfile.Path
+"""A file on disk or in a zip archive; both kinds have `name`, `open` and `read_bytes`."""
 
 SPLITS = ("train", "val", "test")
 
@@ -28,8 +32,17 @@ class DataSet:
         """Put the source files into `folder`, once; nothing to do for data that a package carries."""
 
     def sources(self) -> list[Path]:
-        """Files of the user's, named by the options, that decide the scenes."""
-        return []
+        """Files of the user's, named by the options, that decide the scenes; a response's file by default."""
+        response = Path(str(getattr(self, "response", "")))
+        return [response] if response.is_file() else []
+
+    def scene_files(self, folder: Path, scene: str) -> list[File]:
+        """Files that a scene is read from; their hashes go beside the prepared scene."""
+        return self.sources()
+
+    def full_scale(self, folder: Path, scene: str) -> float | np.ndarray | None:
+        """Value of the scene's files that becomes 1, or one for each band; None where it is no constant."""
+        return None
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Band centres (C,) in nanometres."""

@@ -6,7 +6,7 @@ centred on HR block (i, j), and a kernel out of phase is a window whose weights 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -139,7 +139,8 @@ PROTOCOLS: dict[str, Protocol] = {
         # LTTR (Dian, Li and Fang, IEEE TNNLS 2019) and its successors LTMR and CNN-FUS.
         Protocol("lttr/1", size=7, shift="first-pixel", border="circular"),
         # After the loader of MSST-Net (Jia, Min and Fu, Information Fusion 2023) for Washington DC Mall. Its blur is
-        # not public, and it takes the extremes of the whole scene, test region included; here they are a region's.
+        # not public; the extremes are those of the whole image, test region included, so that the stretching of the
+        # training region knows the test region's brightest and darkest pixels.
         Protocol("paper-wdcm/1", scaling="separate-minmax"),
     )
 }
@@ -197,8 +198,20 @@ def simulate(
     if protocol.clip is not None:
         lr_hsi, hr_msi = lr_hsi.clip(*protocol.clip), hr_msi.clip(*protocol.clip)
     if protocol.scaling == "separate-minmax":
-        reference, lr_hsi, hr_msi = map(_stretch_bands, (reference, lr_hsi, hr_msi))
+        reference, lr_hsi, hr_msi = (stretch(image, *band_extremes([image])) for image in (reference, lr_hsi, hr_msi))
     return Simulated(reference, lr_hsi, hr_msi)
+
+
+def band_extremes(images: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest value of every band over images (bands, H, W), each (bands, 1, 1)."""
+    extremes = [(image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)) for image in images]
+    lowest, highest = zip(*extremes, strict=True)
+    return np.minimum.reduce(lowest), np.maximum.reduce(highest)
+
+
+def stretch(image: np.ndarray, lowest: np.ndarray, highest: np.ndarray) -> np.ndarray:
+    """Map every band of (bands, H, W) so that `lowest` becomes 0 and `highest` 1; a flat band becomes 0."""
+    return (image - lowest) / np.where(highest > lowest, highest - lowest, 1)
 
 
 def blur_decimate(hr_hsi: Tensor, psf: np.ndarray, ratio: int, border: str = "reflect") -> Tensor:
@@ -386,13 +399,6 @@ def _add_noise(image: np.ndarray, snr_db: float | None, seed: np.random.SeedSequ
     power = np.mean(image**2, axis=(1, 2), keepdims=True, dtype=np.float64)
     deviation = np.sqrt(power / 10 ** (snr_db / 10)).astype(np.float32)
     return image + deviation * np.random.default_rng(seed).standard_normal(image.shape, dtype=np.float32)
-
-
-def _stretch_bands(image: np.ndarray) -> np.ndarray:
-    """Map every band of (bands, H, W) to [0,1] by its own extremes; a flat band becomes 0."""
-    lowest = image.min(axis=(1, 2), keepdims=True)
-    spread = image.max(axis=(1, 2), keepdims=True) - lowest
-    return (image - lowest) / np.where(spread > 0, spread, 1)
 
 
 def _checked_scene(hr_hsi: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork
-from smifbench.scenes import load_pairs, load_problem
+from smifbench.scenes import load_pairs, load_problem, unavailable
 from smifbench.training import HISTORY_COLUMNS, Patches, Training
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
 
     The half-trained state is kept in the file `state`, from which a killed run goes on; it is removed at the end.
     """
+    if reason := unavailable(pairs):
+        return _not_run(reason, target)
     where = pick_device(device)
     problem = load_problem(pairs)
     train, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
@@ -85,6 +87,8 @@ def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | 
 
     `trained` is the folder that `train_run` wrote, or None for a method that only solves.
     """
+    if reason := unavailable(pairs):
+        return _not_run(reason, target)
     before = read_json(trained / "facts.json") if trained else {}
     training = {key: before[key] for key in ("train_steps", "train_seconds") if key in before}
     where = pick_device(device)
@@ -116,6 +120,12 @@ def _build(run: Run, problem: FusionProblem, options: dict) -> ScaledNetwork | F
         options = {"seed": run.seed, **options}
     method = plugins.build_method(run.method, problem, **options)
     return ScaledNetwork(method) if method.trainable else method
+
+
+def _not_run(reason: str, target: Path) -> None:
+    """Write down that the data could not be had, which is nobody's failure."""
+    with replacing_folder(target) as folder:
+        write_json(folder / "facts.json", {"status": "not run", "message": reason, "code": code_id()})
 
 
 def _attempt(

@@ -10,6 +10,7 @@ import jsonschema
 import yaml
 
 from smifbench import plugins
+from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
 from smifbench.run import Run
 
@@ -32,11 +33,23 @@ class Experiment:
     threads: int
     device: str
 
+    def reader(self, dataset: str) -> str:
+        """Name of the file under `datasets/` that reads a data set: its own name, unless the config states `reader`."""
+        return self.datasets[dataset].get("reader", dataset)
+
+    def options(self, dataset: str) -> dict:
+        """Return the options of a data set's reader."""
+        return {key: value for key, value in self.datasets[dataset].items() if key != "reader"}
+
+    def build_dataset(self, dataset: str) -> DataSet:
+        """Build the data set of that name; raises UserError for an unknown reader or option."""
+        return plugins.build_dataset(self.reader(dataset), **self.options(dataset))
+
     def data_id(self, dataset: str) -> str:
         """Name of a data set's folder under `data/`: other options, other folder, so experiments do not collide."""
-        options = self.datasets[dataset]
-        digits = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{dataset}-{digits}" if options else dataset
+        about = self.datasets[dataset]
+        digits = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+        return f"{dataset}-{digits}" if about else dataset
 
     def settings(self) -> list[tuple[str, str, int]]:
         """Return all (dataset, protocol, ratio)."""
@@ -127,8 +140,8 @@ def _split_variant(key: str) -> tuple[str, str]:
 def _check_names(experiment: Experiment) -> None:
     from smifbench.degradation import get_protocol
 
-    for name, options in experiment.datasets.items():
-        plugins.build_dataset(name, **options)
+    for name in experiment.datasets:
+        experiment.build_dataset(name)
     for protocol in experiment.protocols:
         get_protocol(protocol)
     for (method, _), about in experiment.methods.items():

@@ -1,5 +1,6 @@
 """Writing so that nothing is ever half-written: to a temporary name beside the target, then renamed."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -34,6 +35,15 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     with replacing(path) as temporary:
         temporary.mkdir()
         yield temporary
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make `folder`, and let one process at a time work in it; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: str | Path, text: str) -> None:

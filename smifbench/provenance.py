@@ -76,14 +76,14 @@ def hardware() -> str:
 
 
 def _describe_dataset(name: str, experiment: "Experiment") -> dict:
-    options = experiment.datasets[name]
-    dataset = plugins.build_dataset(name, **options)
+    dataset = experiment.build_dataset(name)
     return {
         "title": dataset.title,
         "data": experiment.data_id(name),
         "licence": dataset.licence,
         "homepage": dataset.homepage,
-        "options": options,
+        "reader": experiment.reader(name),
+        "options": experiment.options(name),
         "scenes": dataset.scenes(),
         "bibtex": bibtex("datasets", dataset.citation),
     }

@@ -67,7 +67,8 @@ _DTYPES = {
 }
 
 METRICS_COLUMNS = list(_DTYPES)
-"""Columns of `metrics.csv`. A row whose `status` is not "ok" but "failed" or "skipped" has a message and no metrics."""
+"""Columns of `metrics.csv`. A row whose `status` is not "ok" has a message and no metrics: "failed" is a method's
+error, "skipped" a problem that it does not take, "not run" a data set that could not be had."""
 
 COST_COLUMNS = [
     *["dataset", "ratio", "method", "variant", "height", "width", "params", "gmacs", "gmacs_thop"],
@@ -271,7 +272,13 @@ def mark_best(values: Iterable[float], higher_better: bool, digits: int) -> tupl
 
 
 def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
-    """Return a leaderboard of PSNR and SAM for each protocol as text, and a line for each failed run."""
+    """Return as text a leaderboard of PSNR and SAM for each protocol and what was not run; and a line for each failure.
+
+    Raises
+    ------
+    UserError
+        When no data set could be had.
+    """
     df = _read_metrics(Path(metrics_csv))
     tables = [
         f"{protocol}\n{leaderboard(rows, ['psnr', 'sam']).round(3).to_string()}"
@@ -282,7 +289,11 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
         f"{row.method}/{row.variant} on {row.dataset} x{row.ratio} {row.protocol} seed {row.seed}: {row.message}"
         for row in failed.itertuples()
     ]
-    return "\n\n".join(tables), failures
+    absent = df[df["status"] == "not run"].drop_duplicates(["dataset", "message"])
+    not_run = [f"not run: {row.dataset}: {row.message}" for row in absent.itertuples()]
+    if (df["status"] == "not run").all():
+        raise UserError("; ".join(not_run))
+    return "\n\n".join(tables + not_run), failures
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:

@@ -8,16 +8,21 @@ A folder of pairs holds what one protocol makes of the scenes at one ratio: `<sc
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smifbench.dataset import DataSet
+from smifbench import plugins
+from smifbench.dataset import DataSet, File
 from smifbench.errors import UserError
-from smifbench.files import array_hash, read_json, replacing, replacing_folder, write_json
+from smifbench.files import array_hash, file_hash, read_json, replacing, replacing_folder, write_json
 from smifbench.problem import FusionProblem
+
+if TYPE_CHECKING:
+    from smifbench.degradation import Protocol
 
 
 @dataclass(frozen=True)
@@ -45,42 +50,62 @@ def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) ->
     _check_cube(cube, f"{name}/{scene}", len(wavelengths_nm))
     with replacing(target) as temporary, temporary.open("wb") as file:
         np.save(file, cube)
-    sidecar = {
-        "name": scene,
-        "dataset": name,
-        "split": dataset.scenes()[scene],
+    sidecar = _identity(dataset, name, scene) | {
         "shape": list(cube.shape),
         "sha256": array_hash(cube),
+        "full_scale": np.asarray(dataset.full_scale(raw, scene)).tolist(),
+        "sources": {file.name: _content_hash(file) for file in dataset.scene_files(raw, scene)},
         "wavelengths_nm": [round(float(value), 6) for value in wavelengths_nm],
         "srf": srf.tolist(),
     }
     write_json(target.with_suffix(".json"), sidecar)
 
 
-def degrade(prepared: Iterable[Path], protocol_id: str, ratio: int, target: Path) -> None:
-    """Simulate LR-HSI and HR-MSI of the prepared scenes (.npy) and write them as the folder of pairs `target`."""
-    from smifbench.degradation import get_protocol, simulate
+def prepare_missing(dataset: DataSet, name: str, scene: str, reason: str, target: Path) -> None:
+    """Write an empty array as the prepared scene of a data set that could not be had, and the reason beside it."""
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        np.save(file, np.empty((0, 0, 0), np.float32))
+    write_json(target.with_suffix(".json"), _identity(dataset, name, scene) | {"unavailable": reason})
+
+
+def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path) -> None:
+    """Simulate LR-HSI and HR-MSI of the prepared scenes (.npy) and write them as the folder of pairs `target`.
+
+    A protocol that stretches the images does so by the extremes of all scenes: they are regions of one image then.
+    """
+    from smifbench.degradation import get_protocol
 
     protocol = get_protocol(protocol_id)
-    scenes = {}
+    sidecars = [read_json(path.with_suffix(".json")) for path in prepared]
+    about = {"protocol": protocol_id, "ratio": ratio, "unavailable": sidecars[0].get("unavailable", "")}
+    scenes = {path.stem: {"split": sidecar["split"]} for path, sidecar in zip(prepared, sidecars, strict=True)}
     with replacing_folder(target) as folder:
-        for path in prepared:
-            sidecar = read_json(path.with_suffix(".json"))
-            hr_hsi, srf = np.load(path, mmap_mode="r"), np.array(sidecar["srf"])
-            try:
-                # A scene draws noise of its own, the same whatever other scenes there are.
-                simulated = simulate(hr_hsi, ratio, srf, protocol, seed=zlib.crc32(path.stem.encode()))
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from error
-            for image in ("lr_hsi", "hr_msi"):
-                np.save(folder / f"{path.stem}.{image}.npy", getattr(simulated, image))
-            rescaled = protocol.scaling != "none"
-            if rescaled:
-                np.save(folder / f"{path.stem}.hr_hsi.npy", simulated.hr_hsi)
-            reference = f"{path.stem}.hr_hsi.npy" if rescaled else os.path.relpath(path, target)
-            scenes[path.stem] = {"split": sidecar["split"], "data": _pair_id(simulated), "hr_hsi": reference}
-        np.savez(folder / "problem.npz", psf=protocol.psf(ratio), srf=srf, wavelengths_nm=sidecar["wavelengths_nm"])
-        write_json(folder / "pairs.json", {"protocol": protocol_id, "ratio": ratio, "scenes": scenes})
+        if not about["unavailable"]:
+            for path, sidecar in zip(prepared, sidecars, strict=True):
+                _simulate(path, np.array(sidecar["srf"]), protocol, ratio, folder)
+            stretched = protocol.scaling == "separate-minmax"
+            if stretched:
+                _stretch(prepared, folder)
+            for path in prepared:
+                reference = folder / f"{path.stem}.hr_hsi.npy" if stretched else path
+                files = [reference, *(folder / f"{path.stem}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
+                scenes[path.stem] |= {
+                    "data": _pair_id(np.load(file, mmap_mode="r") for file in files),
+                    "hr_hsi": reference.name if stretched else os.path.relpath(path, target),
+                }
+            srf, wavelengths_nm = (sidecars[-1][key] for key in ("srf", "wavelengths_nm"))
+            np.savez(folder / "problem.npz", psf=protocol.psf(ratio), srf=srf, wavelengths_nm=wavelengths_nm)
+        write_json(folder / "pairs.json", about | {"scenes": scenes})
+
+
+def unavailable(folder: Path) -> str:
+    """Return why there are no pairs in a folder of pairs: the reason why its data set could not be had, else ""."""
+    return read_json(folder / "pairs.json")["unavailable"]
+
+
+def scene_names(folder: Path, split: str) -> list[str]:
+    """Return the names of a split's scenes, whether or not their data could be had."""
+    return [name for name, about in read_json(folder / "pairs.json")["scenes"].items() if about["split"] == split]
 
 
 def load_problem(folder: Path) -> FusionProblem:
@@ -94,7 +119,45 @@ def load_problem(folder: Path) -> FusionProblem:
 def load_pairs(folder: Path, split: str) -> list[Pair]:
     """Return the pairs of one split ("train", "val" or "test"), arrays memory-mapped."""
     scenes = read_json(folder / "pairs.json")["scenes"]
-    return [_load_pair(folder, name, about) for name, about in scenes.items() if about["split"] == split]
+    return [_load_pair(folder, name, scenes[name]) for name in scene_names(folder, split)]
+
+
+def _identity(dataset: DataSet, name: str, scene: str) -> dict:
+    """What a prepared scene is, apart from its values."""
+    reader = type(dataset).__module__.rpartition(".")[2]
+    version = hashlib.sha256("".join(map(file_hash, plugins.sources("datasets", reader))).encode()).hexdigest()[:12]
+    return {"name": scene, "dataset": name, "split": dataset.scenes()[scene], "reader": f"{reader} {version}"}
+
+
+def _content_hash(file: File) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _simulate(path: Path, srf: np.ndarray, protocol: "Protocol", ratio: int, folder: Path) -> None:
+    """Write LR-HSI and HR-MSI of a prepared scene, not stretched."""
+    from smifbench.degradation import simulate
+
+    try:
+        # A scene draws noise of its own, the same whatever other scenes there are.
+        seed = zlib.crc32(path.stem.encode())
+        simulated = simulate(np.load(path, mmap_mode="r"), ratio, srf, replace(protocol, scaling="none"), seed)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    for image in ("lr_hsi", "hr_msi"):
+        np.save(folder / f"{path.stem}.{image}.npy", getattr(simulated, image))
+
+
+def _stretch(prepared: Sequence[Path], folder: Path) -> None:
+    """Stretch every band of references, LR-HSIs and HR-MSIs, each by its extremes over all scenes."""
+    from smifbench.degradation import band_extremes, stretch
+
+    for image in ("hr_hsi", "lr_hsi", "hr_msi"):
+        files = [folder / f"{path.stem}.{image}.npy" for path in prepared]
+        sources = prepared if image == "hr_hsi" else files
+        lowest, highest = band_extremes(np.load(source, mmap_mode="r") for source in sources)
+        for source, file in zip(sources, files, strict=True):
+            np.save(file, stretch(np.load(source), lowest, highest))
 
 
 def _pair_id(images: Iterable[np.ndarray]) -> str:

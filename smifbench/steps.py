@@ -16,22 +16,32 @@ from smifbench.run import Run
 
 
 def download(args: argparse.Namespace) -> None:
-    """Fetch a data set's files into the stamp's folder and verify them; write the stamp."""
+    """Fetch a data set's files and verify them, and write down whether it can be had."""
     from smifbench import plugins
-    from smifbench.files import write_text
+    from smifbench.files import locked, write_json
 
-    folder = args.output.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    plugins.build_dataset(args.dataset, **args.options).fetch(folder)
-    write_text(args.output, f"{args.dataset}: complete and verified\n")
+    unavailable = ""
+    with locked(args.raw):  # another experiment may want the same files at the same time
+        try:
+            plugins.build_dataset(args.reader, **args.options).fetch(args.raw)
+        except UserError as error:  # the rest of the experiment goes on; rows, tables and summary give the reason
+            logging.exception("%s", error)
+            print(f"smifbench: {error}", file=sys.stderr)
+            unavailable = str(error)
+    write_json(args.output, {"attempt": args.attempt, "unavailable": unavailable})
 
 
 def prepare(args: argparse.Namespace) -> None:
     """Read one scene of a data set and write it in canonical form."""
     from smifbench import plugins, scenes
+    from smifbench.files import read_json
 
-    dataset = plugins.build_dataset(args.dataset, **args.options)
-    scenes.prepare(dataset, args.dataset, args.scene, args.raw, args.output)
+    dataset = plugins.build_dataset(args.reader, **args.options)
+    unavailable = read_json(args.fetched)["unavailable"] if args.fetched else ""
+    if unavailable:
+        scenes.prepare_missing(dataset, args.dataset, args.scene, unavailable, args.output)
+    else:
+        scenes.prepare(dataset, args.dataset, args.scene, args.raw, args.output)
 
 
 def degrade(args: argparse.Namespace) -> None:
@@ -80,15 +90,14 @@ def collect(args: argparse.Namespace) -> None:
 
 def cost(args: argparse.Namespace) -> None:
     """Count and time the methods at the size of one test image."""
-    import pandas as pd
-
     from smifbench import scenes
     from smifbench.cost import cost_row
     from smifbench.devices import pick_device
-    from smifbench.files import replacing
     from smifbench.results import COST_COLUMNS
 
     _use_threads(args.threads)
+    if scenes.unavailable(args.pairs):
+        return _write_table(args.output, [], COST_COLUMNS)
     problem = scenes.load_problem(args.pairs)
     height, width = scenes.load_pairs(args.pairs, "test")[0].hr_hsi.shape[1:]
     device = pick_device(args.device)
@@ -111,8 +120,7 @@ def cost(args: argparse.Namespace) -> None:
             logging.exception("%s", about)
             print(f"smifbench: no cost for {about['method']}/{about['variant']}: {error}", file=sys.stderr)
             rows.append({**names, "ratio": problem.ratio, "height": height, "width": width})
-    with replacing(args.output) as temporary:
-        pd.DataFrame(rows).reindex(columns=COST_COLUMNS).to_csv(temporary, index=False)
+    _write_table(args.output, rows, COST_COLUMNS)
 
 
 def describe(args: argparse.Namespace) -> None:
@@ -167,6 +175,15 @@ def summary(args: argparse.Namespace) -> None:
     write_text(args.output, text)
 
 
+def _write_table(path: Path, rows: list[dict], columns: list[str]) -> None:
+    import pandas as pd
+
+    from smifbench.files import replacing
+
+    with replacing(path) as temporary:
+        pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False)
+
+
 def _use_threads(threads: int) -> None:
     import torch
 
@@ -202,14 +219,16 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
         return command
 
-    command = step(download)
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument("--reader", required=True)
+    data.add_argument("--options", type=json.loads, default={})
+    data.add_argument("--raw", type=Path, required=True)
+    command = step(download, data)
+    command.add_argument("--attempt", type=int, default=1)
+    command = step(prepare, data)
     command.add_argument("--dataset", required=True)
-    command.add_argument("--options", type=json.loads, default={})
-    command = step(prepare)
-    command.add_argument("--dataset", required=True)
-    command.add_argument("--options", type=json.loads, default={})
     command.add_argument("--scene", required=True)
-    command.add_argument("--raw", type=Path, required=True)
+    command.add_argument("--fetched", type=Path, help="what the download wrote down")
     command = step(degrade)
     command.add_argument("--prepared", type=Path, nargs="+", required=True)
     command.add_argument("--protocol", required=True)

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import SHARED
 
 from smifbench import plugins
 from smifbench.experiment import load_experiment
@@ -103,9 +105,7 @@ def test_a_config_plans_its_whole_grid(path, tmp_path):
     assert jobs["score"] == jobs["fuse"] == len(runs)
     assert jobs.get("train", 0) == len(trained)
     assert jobs["degrade"] == len(experiment.settings())
-    assert jobs["prepare"] == sum(
-        len(plugins.build_dataset(name, **options).scenes()) for name, options in experiment.datasets.items()
-    )
+    assert jobs["prepare"] == sum(len(experiment.build_dataset(name).scenes()) for name in experiment.datasets)
 
 
 def test_outputs_are_the_promised_ones(workbench):
@@ -186,6 +186,60 @@ def test_experiments_with_other_options_of_a_data_set_do_not_collide(workbench):
     assert status == 0, output
     status, output = snakemake(workbench, "--configfile", "tiny.yaml")
     assert "Nothing to be done" in output
+
+
+def test_data_that_cannot_be_had_leave_empty_cells_and_are_asked_for_again(workbench):
+    datasets = {"cave": {"folder": "nowhere"}, "indian_pines": {}}
+    config = {**TINY, "experiment": "partial", "datasets": datasets, "methods": {"bicubic": {}, "ssr_net": {}}}
+    status, output = attempt(workbench, config)
+    assert status == 0, output
+    assert "not run: cave: CAVE: its option folder names nowhere, which is no folder" in output
+    results = workbench / "results" / "partial"
+    metrics = pd.read_csv(results / "metrics.csv")
+    assert set(metrics[metrics.dataset == "cave"].status) == {"not run"}
+    assert len(metrics[metrics.dataset == "cave"]) == 2 * 5, "five test scenes for each method"
+    assert metrics[metrics.dataset == "indian_pines"].psnr.notna().all()
+    assert set(pd.read_csv(results / "cost.csv").dataset) == {"indian_pines"}
+    status, output = attempt(workbench, config, "--dry-run")
+    assert planned(output)["download"] == 1, "the next run must ask again"
+
+
+def test_nothing_but_missing_data_is_an_error(workbench):
+    config = {**TINY, "experiment": "absent", "datasets": {"cave": {"folder": "nowhere"}}, "methods": {"bicubic": {}}}
+    status, output = attempt(workbench, config)
+    assert status != 0
+    assert "smifbench: not run: cave: CAVE: its option folder names nowhere" in output
+    assert "Traceback" not in output
+
+
+def write_envi(path, cube):
+    """A cube (bands, height, width) of uint16 as an ENVI file, pixel by pixel, with wavelengths in micrometres."""
+    bands, height, width = cube.shape
+    centres = ", ".join(f"{0.40 + 0.01 * band:.3f}" for band in range(bands))
+    path.write_text(
+        f"ENVI\nsamples = {width}\nlines = {height}\nbands = {bands}\nheader offset = 0\ndata type = 12\n"
+        f"interleave = bip\nbyte order = 0\nwavelength units = Micrometers\nwavelength = {{{centres}}}\n"
+    )
+    np.ascontiguousarray(np.moveaxis(cube, 0, -1)).astype("<u2").tofile(path.with_suffix(".raw"))
+
+
+def test_own_cubes_need_a_few_lines_of_config(workbench):
+    smooth = np.random.default_rng(0).random((24, 12, 7)).repeat(16, 1).repeat(8, 2)
+    write_envi(workbench / "field.hdr", 10000 * smooth)
+    datasets = {"field": {"reader": "own", "path": "field.hdr", "scale": 10000, "response": "nikon_d700"}}
+    reno = SHARED / "data" / "other" / "Reno150-150-100.mat"
+    if reno.exists():
+        shutil.copy(reno, workbench)
+        datasets["reno"] = {"reader": "own", "path": reno.name, "wavelengths_nm": {"start": 390, "step": 5}}
+    config = {**TINY, "experiment": "mine", "datasets": datasets, "training": {"steps": 2, "batch": 1, "patch": 16}}
+    status, output = attempt(workbench, config)
+    assert status == 0, output
+    metrics = pd.read_csv(workbench / "results" / "mine" / "metrics.csv")
+    assert set(metrics.dataset) == set(datasets)
+    assert set(metrics.status) == {"ok"}
+    assert set(metrics.scene) == {"own_test"}
+    (sidecar,) = (workbench / "data" / "scenes").glob("field-*/own_test.json")
+    assert json.loads(sidecar.read_text())["full_scale"] == 10000
 
 
 def test_an_edited_figure_retrains_nothing(workbench):

@@ -2,6 +2,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
 from smifbench.dataset import DataSet
@@ -43,15 +44,29 @@ def plugin_code(folder, name):
     return [str(path.relative_to(plugins.ROOT)) for path in plugins.sources(folder, name)]
 
 
+def reader(wildcards):
+    return EXPERIMENT.reader(DATASET_OF[wildcards.data])
+
+
+def dataset_options_json(wildcards):
+    return json.dumps(EXPERIMENT.options(DATASET_OF[wildcards.data]))
+
+
 def configured_dataset(wildcards):
-    dataset = DATASET_OF[wildcards.data]
-    return plugins.build_dataset(dataset, **EXPERIMENT.datasets[dataset])
+    return EXPERIMENT.build_dataset(DATASET_OF[wildcards.data])
 
 
 def fetched_files(wildcards):
-    """The stamp of a data set whose files must be had first; none for one that a package carries."""
-    dataset = DATASET_OF[wildcards.data]
-    return [] if plugins.dataset_class(dataset).fetch is DataSet.fetch else f"data/raw/{dataset}/fetched"
+    """The stamp of a data set whose files must be had first; none for one whose files are there from the start."""
+    fetches = plugins.dataset_class(reader(wildcards)).fetch is not DataSet.fetch
+    return f"data/fetched/{wildcards.data}.json" if fetches else []
+
+
+def attempt(wildcards):
+    """Number of the attempt to fetch a data set: one more while it could not be had, so that each run asks again."""
+    stamp = Path(f"data/fetched/{wildcards.data}.json")
+    last = json.loads(stamp.read_text()) if stamp.exists() else {"attempt": 0, "unavailable": True}
+    return last["attempt"] + bool(last["unavailable"])
 
 
 def source_files(wildcards):

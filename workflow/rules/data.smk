@@ -5,23 +5,25 @@ rule download:
     input:
         code("download", "archives"),
     output:
-        "data/raw/{dataset}/fetched",
+        "data/fetched/{data}.json",
     log:
-        "data/logs/download/{dataset}.log",
+        "data/logs/download/{data}.log",
     conda:
         ENVIRONMENT
     params:
-        options=lambda wildcards: json.dumps(EXPERIMENT.datasets[wildcards.dataset]),
+        reader=reader,
+        options=dataset_options_json,
+        attempt=attempt,
     message:
-        "download {wildcards.dataset}, or check what was put by hand"
+        "download {wildcards.data}, or check what was put by hand"
     shell:
-        "python -m smifbench.steps download --dataset {wildcards.dataset:q} --options {params.options:q} "
-        "--output {output:q} --log {log:q}"
+        "python -m smifbench.steps download --reader {params.reader:q} --options {params.options:q} "
+        "--raw data/raw/{params.reader:q} --attempt {params.attempt} --output {output:q} --log {log:q}"
 
 
 rule prepare:
     input:
-        lambda wildcards: plugin_code("datasets", DATASET_OF[wildcards.data]),
+        lambda wildcards: plugin_code("datasets", reader(wildcards)),
         code("scenes", "spectral", "cubes"),
         code("cube_content", "cube_numpy", "cube_matlab", "cube_envi", "cube_tiff"),
         RESPONSES,
@@ -36,12 +38,14 @@ rule prepare:
         ENVIRONMENT
     params:
         dataset=lambda wildcards: DATASET_OF[wildcards.data],
-        options=lambda wildcards: json.dumps(EXPERIMENT.datasets[DATASET_OF[wildcards.data]]),
+        reader=reader,
+        options=dataset_options_json,
+        fetched=lambda wildcards: ["--fetched", stamp] if (stamp := fetched_files(wildcards)) else [],
     message:
         "prepare scene {wildcards.scene} of {wildcards.data}"
     shell:
-        "python -m smifbench.steps prepare --dataset {params.dataset:q} --options {params.options:q} "
-        "--scene {wildcards.scene:q} --raw data/raw/{params.dataset:q} --output {output.cube:q} --log {log:q}"
+        "python -m smifbench.steps prepare --dataset {params.dataset:q} --reader {params.reader:q} "
+        "--options {params.options:q} --scene {wildcards.scene:q} --raw data/raw/{params.reader:q} {params.fetched:q} --output {output.cube:q} --log {log:q}"
 
 
 rule degrade:

@@ -59,7 +59,7 @@ rule collect_cost:
 rule describe:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
-        [plugin_code("datasets", dataset) for dataset in EXPERIMENT.datasets],
+        [plugin_code("datasets", EXPERIMENT.reader(dataset)) for dataset in EXPERIMENT.datasets],
         code("provenance", "experiment", "execution", "method", "degradation"),
         ["methods/references.bib", "datasets/references.bib"],
     output:
