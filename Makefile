@@ -8,7 +8,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test paper-plan lint lock clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -20,6 +20,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 demo: $(VENV)/.installed  ## the embedded experiment, end to end
 	$(BIN)/snakemake
+
+paper-plan: $(VENV)/.installed  ## jobs, time and disk that the paper's tables take; nothing is downloaded
+	$(BIN)/snakemake --configfile config/paper.yaml --dry-run --quiet rules
+	$(BIN)/python -m smifbench plan config/paper.yaml
 
 test: $(VENV)/.installed  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup

@@ -94,6 +94,10 @@ class Cave(FileDataSet):
         """The wanted scenes with their splits, sorted by name."""
         return self._splits
 
+    def size(self, scene: str) -> tuple[int, int]:
+        """512 x 512."""
+        return SIZE
+
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """400, 410, ..., 700 nm (31,)."""
         return 400.0 + 10 * np.arange(BANDS)

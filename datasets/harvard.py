@@ -101,6 +101,11 @@ class Harvard(FileDataSet):
         """The wanted scenes with their splits, sorted by name."""
         return self._splits
 
+    def size(self, scene: str) -> tuple[int, int]:
+        """Height and width of the scene's extent."""
+        rows, columns = EXTENTS[self._splits[scene]]
+        return len(range(SHAPE[1])[:rows]), len(range(SHAPE[2])[:columns])
+
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """420, 430, ..., 720 nm (31,)."""
         return 420.0 + 10 * np.arange(SHAPE[0])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.dataset import DataSet, File
+from smifbench.dataset import DataSet, File, extent
 from smifbench.spectral import load_response, spectral_response
 
 FULL_SCALE = 10000.0
@@ -48,6 +48,10 @@ class IndianPines(DataSet):
     def scenes(self) -> dict[str, str]:
         """One scene for each region, named after its split."""
         return {f"indian_pines_{split}": split for split in REGIONS}
+
+    def size(self, scene: str) -> tuple[int, int]:
+        """Height and width of the scene's region."""
+        return extent(REGIONS[self.scenes()[scene]])
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Mean centre of each bin (200 / binning,), increasing."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from smifbench.cubes import Cube, files_of, nanometres, read_cube, row_blocks
-from smifbench.dataset import SPLITS, DataSet
+from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
 from smifbench.spectral import gaussian_response, load_response, spectral_response
 
@@ -120,6 +120,10 @@ class Own(DataSet):
     def full_scale(self, folder: Path, scene: str) -> float:
         """The stated scale, or the one found."""
         return self._full_scale
+
+    def size(self, scene: str) -> tuple[int, int]:
+        """Height and width of the scene's region, as the file has it."""
+        return extent(self._regions()[self.scenes()[scene]])
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Centres (C,) of the bands kept, increasing."""

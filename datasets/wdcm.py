@@ -19,6 +19,7 @@ import numpy as np
 
 from smifbench.archives import Damaged, check_zip, unpack_zip
 from smifbench.cubes import read_cube
+from smifbench.dataset import extent
 from smifbench.download import Source
 from smifbench.errors import UserError
 from smifbench.spectral import FOLDER, spectral_response
@@ -100,6 +101,10 @@ class Wdcm(FileDataSet):
     def scenes(self) -> dict[str, str]:
         """One scene for each region, named after its split."""
         return {f"wdcm_{split}": split for split in REGIONS}
+
+    def size(self, scene: str) -> tuple[int, int]:
+        """Height and width of the scene's region."""
+        return extent(REGIONS[self.scenes()[scene]])
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:
         """Band centres (191,), increasing."""

@@ -49,6 +49,14 @@ def cost(args: argparse.Namespace) -> None:
             table.to_csv(temporary, index=False)
 
 
+def plan(args: argparse.Namespace) -> None:
+    """Estimate what an experiment takes: runs, training time and disk space."""
+    from smifbench.experiment import load_experiment
+    from smifbench.plan import summary
+
+    print(summary(load_experiment(args.config), args.tflops))
+
+
 def compare(args: argparse.Namespace) -> None:
     """Print the differences between two result folders."""
     from smifbench import results
@@ -81,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
     added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")
+    added = command("plan", plan)
+    added.add_argument("config", help="a config file, such as config/paper.yaml")
+    added.add_argument("--tflops", type=float, default=100, help="10^12 operations a second that the device sustains")
     added = command("compare", compare)
     added.add_argument("a", help="a result folder, such as results/demo")
     added.add_argument("b", help="another result folder")

@@ -12,6 +12,12 @@ File = Path | zipfile.Path
 SPLITS = ("train", "val", "test")
 
 
+def extent(region: tuple[slice, slice]) -> tuple[int, int]:
+    """Height and width of a region given by its rows and columns."""
+    rows, columns = region
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
 class DataSet:
     """Base of every data set: subclass it once in `datasets/<name>.py`.
 
@@ -27,6 +33,10 @@ class DataSet:
     def scenes(self) -> dict[str, str]:
         """Scene names with their split, known without the data: {"scene": "train" | "val" | "test"}."""
         raise TypeError(f"{type(self).__name__} must define scenes()")
+
+    def size(self, scene: str) -> tuple[int, int]:
+        """Height and width of a scene, known without the data where the data set is a fixed one."""
+        raise TypeError(f"{type(self).__name__} must define size(scene)")
 
     def fetch(self, folder: Path) -> None:
         """Put the source files into `folder`, once; nothing to do for data that a package carries."""

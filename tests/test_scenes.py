@@ -1,5 +1,6 @@
 """Prepared scenes and pairs: what is written is what was read, and bad cubes are refused whole."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from smifbench import UserError, plugins, scenes
 from smifbench.dataset import DataSet
+from smifbench.files import file_hash, read_json
 
 
 class Toy(DataSet):
@@ -62,6 +64,29 @@ def test_pairs_survive_a_move_of_the_whole_folder(cube, tmp_path):
     (tmp_path / "here").rename(tmp_path / "there")
     (pair,) = scenes.load_pairs(tmp_path / "there" / "pairs", "test")
     np.testing.assert_array_equal(pair.hr_hsi, cube)
+
+
+def test_a_stretching_protocol_takes_the_extremes_of_all_regions(cube, tmp_path):
+    paths = [tmp_path / "scenes" / f"{scene}.npy" for scene in ("first", "second")]
+    for path, brightness in zip(paths, (1.0, 0.5), strict=True):
+        scenes.prepare(Toy(cube * np.float32(brightness)), "toy", path.stem, tmp_path, path)
+    scenes.degrade(paths, "paper-wdcm/1", 4, tmp_path / "pairs")
+    (bright,), (dark,) = (scenes.load_pairs(tmp_path / "pairs", split) for split in ("train", "test"))
+    for image in ("hr_hsi", "lr_hsi", "hr_msi"):
+        np.testing.assert_allclose(getattr(bright, image).max(axis=(1, 2)), 1, rtol=1e-6)
+        np.testing.assert_allclose(getattr(dark, image).min(axis=(1, 2)), 0, atol=1e-6)
+        assert getattr(dark, image).max() < 0.6
+
+
+def test_a_prepared_scene_says_where_it_comes_from(tmp_path):
+    dataset = plugins.build_dataset("indian_pines")
+    scenes.prepare(dataset, "pines", "indian_pines_val", tmp_path, tmp_path / "indian_pines_val.npy")
+    about = read_json(tmp_path / "indian_pines_val.json")
+    assert (about["name"], about["dataset"], about["split"]) == ("indian_pines_val", "pines", "val")
+    assert about["full_scale"] == 10000
+    assert re.fullmatch("indian_pines [0-9a-f]{12}", about["reader"])
+    (source,) = about["sources"].items()
+    assert source == ("Indian_pines_corrected.npy", file_hash(dataset.scene_files(tmp_path, "")[0]))
 
 
 def test_data_hash_follows_the_values(cube, tmp_path):

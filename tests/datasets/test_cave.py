@@ -104,9 +104,12 @@ def no_network(monkeypatch, request):
 def test_a_real_scene_is_exact_to_the_bit(scene, sha256):
     if not REAL.exists() or not scene:
         pytest.skip("the real CAVE scenes are kept outside the repository and are not here")
-    cube = plugins.build_dataset("cave", folder=str(REAL), scenes=[scene]).read(REAL, scene)
+    dataset = plugins.build_dataset("cave", folder=str(REAL), scenes=[scene])
+    cube = dataset.read(REAL, scene)
     assert cube.dtype == np.float32
+    assert cube.shape[1:] == dataset.size(scene)
     full, dtype = (255, np.uint8) if scene == "watercolors" else (65535, np.uint16)
+    assert dataset.full_scale(REAL, scene) == full
     counts = np.rint(cube.astype(np.float64) * full).astype(dtype)
     assert hashlib.sha256(counts.tobytes()).hexdigest() == sha256
 

@@ -56,6 +56,8 @@ def test_scenes_are_cropped_and_scaled(version, scenes):
             (folder / f"{scene}.mat").symlink_to(folder / f"{scenes[0]}.mat")
         dataset = plugins.build_dataset("harvard", scenes=scenes)
         cubes = {scene: dataset.read(Path(name), scene) for scene in scenes}
+        assert all(cubes[scene].shape[1:] == dataset.size(scene) for scene in scenes)
+        assert [file.name for file in dataset.scene_files(Path(name), scenes[0])] == [f"{scenes[0]}.mat"]
     for scene, (rows, columns) in ((scene, CROPS[scene]) for scene in scenes):
         assert cubes[scene].dtype == np.float32
         assert cubes[scene].flags.c_contiguous

@@ -51,6 +51,8 @@ def check_cubes(dataset, folder, counts, splits=("val", "test")):
         rows, columns = wdcm.REGIONS[split]
         cube = dataset.read(folder, f"wdcm_{split}")
         assert cube.dtype == np.float32
+        assert cube.shape[1:] == dataset.size(f"wdcm_{split}")
+        assert dataset.full_scale(folder, f"wdcm_{split}") == full
         np.testing.assert_array_equal(cube, counts[:, rows, columns] / full)
 
 
