@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smifbench import metrics
+    from smifbench.auditing import audit
     from smifbench.degradation import simulate
     from smifbench.errors import UserError
     from smifbench.inference import fuse
@@ -18,6 +19,7 @@ __all__ = [
     "FusionProblem",
     "Recipe",
     "UserError",
+    "audit",
     "build_method",
     "compare",
     "fuse",
@@ -32,6 +34,7 @@ _HOME = {
     "FusionProblem": "problem",
     "Recipe": "method",
     "UserError": "errors",
+    "audit": "auditing",
     "build_method": "plugins",
     "compare": "results",
     "fuse": "inference",

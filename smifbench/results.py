@@ -147,8 +147,8 @@ def leaderboard(
     >>> leaderboard(df[df.protocol == "fwhm/1"], sort=True)  # doctest: +SKIP
     """
     names = _metric_columns([metric] if isinstance(metric, str) else metric, convention)
-    _refuse_mixture(df, ["dataset", "ratio"], "protocol")
-    _refuse_mixture(df, ["dataset", "ratio", "method", "variant"], "experiment")
+    refuse_mixture(df, ["dataset", "ratio"], "protocol")
+    refuse_mixture(df, ["dataset", "ratio", "method", "variant"], "experiment")
     rows, settings = (df[keys].drop_duplicates() for keys in (["method", "variant"], ["dataset", "ratio"]))
     columns = [(*setting, name) for setting in settings.itertuples(index=False, name=None) for name in names]
     table = _means(df, ["method", "variant", "dataset", "ratio"])[names].unstack(["dataset", "ratio"])
@@ -204,8 +204,15 @@ def load_published() -> pd.DataFrame:
     >>> published[published.table == 5].variant.tolist()
     ['no_csca_no_msfe_no_is2f2', 'no_csca', 'no_msfe', 'no_is2f2', 'default']
     """
-    tables = [pd.read_csv(PUBLISHED / f"{name}.csv") for name in ("tables_1_to_3", "table_4", "table_5")]
-    published = pd.concat(tables, ignore_index=True).fillna(FULL)
+    published = published_as_printed()
+    return published.astype(dict.fromkeys([*_PAPER, "published_tflops"], "float64"))
+
+
+def published_as_printed() -> pd.DataFrame:
+    """Return what `load_published` does with the metrics as the paper prints them: text, all decimals kept."""
+    tables = [pd.read_csv(PUBLISHED / f"{name}.csv", dtype=str) for name in ("tables_1_to_3", "table_4", "table_5")]
+    published = pd.concat(tables, ignore_index=True)
+    published = published.fillna({key: str(size) for key, size in FULL.items()})
     published["variant"] = [_published_variant(row) for row in published.to_dict("records")]
     published = published.rename(columns={name: f"paper_{name}" for name in _WALD} | {"flops_1e12": "published_tflops"})
     keys = {"table": "int64", "dataset": "string", "ratio": "int64", "method": "string", "variant": "string"}
@@ -216,10 +223,6 @@ def load_published() -> pd.DataFrame:
 def published_value(dataset: str, ratio: int, method: str, variant: str, metric: str) -> float:
     """Return a cell of Tables 1-3 that compares with ours; NaN where there is none, or where it does not compare.
 
-    Not comparable are CNMF's SAM and ERGAS, which follow other formulas than the networks', all of CNMF on WDCM, which
-    is on another data scale, RASE on WDCM and on Harvard at ratio 8, which follows no known formula, and MoG-DCN's RASE
-    on CAVE at ratio 8, which is four times its ERGAS at ratio 4.
-
     Examples
     --------
     >>> published_value("cave", 4, "smif_net", "default", "paper_psnr")
@@ -227,7 +230,7 @@ def published_value(dataset: str, ratio: int, method: str, variant: str, metric:
     >>> published_value("cave", 4, "cnmf", "default", "paper_sam")
     nan
     """
-    if metric not in _PAPER or _does_not_compare(dataset, ratio, method, metric):
+    if metric not in _PAPER or incomparable(dataset, ratio, method, metric):
         return math.nan
     table = _published_tables()
     cells = table[(table.dataset == dataset) & (table.ratio == ratio) & (table.method == method) & (table.table <= 3)]
@@ -235,12 +238,36 @@ def published_value(dataset: str, ratio: int, method: str, variant: str, metric:
     return float(cells[metric].iloc[0]) if len(cells) else math.nan
 
 
-def _does_not_compare(dataset: str, ratio: int, method: str, metric: str) -> bool:
-    if method == "cnmf":
-        return dataset == "wdcm" or metric in ("paper_sam", "paper_ergas")
-    return metric == "paper_rase" and (
-        dataset == "wdcm" or (dataset, ratio) == ("harvard", 8) or (dataset, ratio, method) == ("cave", 8, "mog_dcn")
-    )
+def incomparable(dataset: str, ratio: int, method: str, metric: str) -> str:
+    """Say why a cell of Tables 1-3 does not compare with our value of the same name; "" where it does.
+
+    Examples
+    --------
+    >>> incomparable("harvard", 8, "psrt", "paper_rase")
+    'RASE is not four times ERGAS in any network row here, as it is at ratio 4: it was computed otherwise'
+    """
+    if method == "cnmf" and dataset == "wdcm":
+        return (
+            "CNMF's row is on another data scale: its RMSE is lower than SSR-NET's although its PSNR is lower too"
+            if ratio == 4
+            else "CNMF's row is on another data scale: its PSNR and RMSE imply a peak of 0.62, the networks' of 0.99"
+        )
+    if method == "cnmf" and metric == "paper_sam":
+        return "CNMF's SAM is a mean of angles over pixels, the networks' is one angle between whole cubes"
+    if method == "cnmf" and metric == "paper_ergas":
+        return "CNMF's ERGAS is a mean over bands, the networks' is global: RMSE over mean"
+    if metric == "paper_rase":
+        if dataset == "wdcm":
+            return "RASE on WDCM is no fixed multiple of ERGAS, as it is elsewhere: it follows no known formula"
+        if (dataset, ratio) == ("harvard", 8) and method != "cnmf":
+            return (
+                "RASE is not four times ERGAS in any network row here, as it is at ratio 4: it was computed otherwise"
+            )
+        if (dataset, ratio, method) == ("cave", 8, "mog_dcn"):
+            return "printed RASE is four times the ERGAS of ratio 4; four times its own is 5.605: a slip"
+    if (dataset, ratio, method, metric) == ("harvard", 4, "dhif_net", "paper_rmse"):
+        return "printed beside the RASE, ERGAS and SAM of PSRT's row, whose RMSE is 0.0031: a slip"
+    return ""
 
 
 def mark_best(values: Iterable[float], higher_better: bool, digits: int) -> tuple[list[int], list[int]]:
@@ -336,7 +363,7 @@ def _metric_columns(metrics: Sequence[str], convention: str) -> list[str]:
     return [CONVENTIONS[convention] + name for name in metrics]
 
 
-def _refuse_mixture(df: pd.DataFrame, keys: list[str], column: str) -> None:
+def refuse_mixture(df: pd.DataFrame, keys: list[str], column: str) -> None:
     """Refuse rows that would be averaged or set side by side although they differ in `column`."""
     values = df.groupby(keys, sort=False)[column].unique()
     mixed = values[values.map(len) > 1]
@@ -345,12 +372,22 @@ def _refuse_mixture(df: pd.DataFrame, keys: list[str], column: str) -> None:
         raise UserError(f"the rows mix several of {column} ({found}); choose one, as in df[df.{column} == '...']")
 
 
-def _means(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Mean of every metric over the scenes, NaN if one lacks it, and then over the seeds that have a mean."""
+def seed_means(df: pd.DataFrame, keys: Sequence[str] = CELL) -> pd.DataFrame:
+    """Mean of every metric over the scenes.
+
+    Returns
+    -------
+    DataFrame
+        Index `keys` and `seed`; NaN for a seed that lacks a scene, because a mean over fewer would not compare.
+    """
     scores = df[list(METRICS)].where(df["status"] == "ok")
     scenes = scores.groupby([df[key] for key in [*keys, "seed"]], sort=False)
-    seeds = scenes.mean().where(scenes.count().eq(scenes.size(), axis=0))
-    return seeds.groupby(level=keys, sort=False).mean()
+    return scenes.mean().where(scenes.count().eq(scenes.size(), axis=0))
+
+
+def _means(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean of every metric over the scenes, then over the seeds that have all of them."""
+    return seed_means(df, keys).groupby(level=keys, sort=False).mean()
 
 
 @cache
@@ -360,6 +397,7 @@ def _published_tables() -> pd.DataFrame:
 
 def _published_variant(row: dict) -> str:
     """Name what a row of Table 4 or 5 changes in the full network."""
-    sizes = [f"{name}{row[key]:.0f}" for key, name in (("n2", "blocks"), ("s", "stages")) if row[key] != FULL[key]]
-    removed = [f"no_{key}" for key in ("csca", "msfe", "is2f2") if row[key] != FULL[key]]
+    changed = {key: row[key] for key, size in FULL.items() if row[key] != str(size)}
+    sizes = [f"{name}{changed[key]}" for key, name in (("n2", "blocks"), ("s", "stages")) if key in changed]
+    removed = [f"no_{key}" for key in ("csca", "msfe", "is2f2") if key in changed]
     return "_".join(sizes + removed) or "default"

@@ -1,0 +1,198 @@
+"""The audit: every cell of the SMIF-NET paper's Tables 1-5 beside ours, with a verdict and its reason."""
+
+import math
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+from scipy import stats
+
+from smifbench.results import CELL, METRICS, incomparable, published_as_printed, seed_means
+
+COLUMNS = [
+    *["table", "dataset", "ratio", "method", "variant", "metric", "published", "decimals", "ours", "low", "high"],
+    *["seeds", "status", "reason"],
+]
+
+LEVEL = 0.95
+"""Coverage of the interval between `low` and `high`."""
+
+FLOPS = "published_tflops"
+
+FLOPS_SLIPS = {
+    ("cave", "tsfn"): "the cell holds TSFN's parameters in millions (1.964), not a count, which is 0.516",
+    ("cave", "mog_dcn"): "the cell holds TSFN's count, one row off; MoG-DCN's own is 4.396",
+}
+"""Cells of the FLOPs column that hold something else; `python -m smifbench cost` finds what."""
+
+PAPER_SIDES = {"cave": 512, "harvard": 1024, "wdcm": 128}
+"""Side of the test image that the FLOPs column counts, in pixels."""
+
+
+def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mapping | None = None) -> pd.DataFrame:
+    """Judge every published cell of Tables 1-5 by our results.
+
+    Parameters
+    ----------
+    df
+        Rows as from `load_results`. Where several experiments or protocols hold a cell, the first one counts.
+    cost
+        Rows of `cost.csv`, for the FLOPs column; without them no such cell is counted.
+    experiment
+        Contents of `experiment.json`; tells whether a network was built with the published options.
+
+    Returns
+    -------
+    DataFrame
+        A row for each printed cell (those that Table 4 prints twice, once): `table`, `dataset`, `ratio`, `method`,
+        `variant`, `metric` (a `paper_*` column, or `published_tflops` in 10^12), `published`, `decimals` in print,
+        `ours` (mean over seeds), `low` and `high`, number of `seeds`, `status` and `reason` in words. Statuses:
+
+        - "reproduced": `published` lies between `low` and `high`, where one more seed of ours would fall with 95 %
+          probability (Student's prediction interval), widened by half a unit of the last printed decimal. With one
+          seed there is no such interval, and the values must agree in print.
+        - "differs": it does not.
+        - "not comparable": the printed number follows another formula, is a slip, or is of another network than ours.
+        - "not run": we have no value; the reason says whether a run failed.
+
+    Examples
+    --------
+    >>> audited = audit(load_results("results/paper", "results/ablation"))  # doctest: +SKIP
+    >>> audited.groupby(["table", "status"]).size()  # doctest: +SKIP
+    """
+    printed = published_as_printed().melt(
+        id_vars=["table", "dataset", "ratio", "method", "variant"], var_name="metric", value_name="text"
+    )
+    printed = printed.dropna(subset="text").sort_values("table", kind="stable")
+    seeds = seed_means(df)
+    rows = [
+        _audit_flops(cell, cost, experiment) if cell.metric == FLOPS else _audit_metric(cell, df, seeds, experiment)
+        for cell in printed.itertuples()
+    ]
+    facts = printed.assign(published=printed.text.astype(float), decimals=[_decimals(text) for text in printed.text])
+    table = pd.concat([facts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+    return table[COLUMNS].astype({"ours": "float64", "low": "float64", "high": "float64"})
+
+
+def published_options(variant: str) -> dict[str, int | bool]:
+    """Options of SMIF-NET behind a row of Tables 1-5, by the name of its variant.
+
+    Examples
+    --------
+    >>> published_options("no_csca_no_msfe")
+    {'csca': False, 'msfe': False}
+    >>> published_options("blocks6")
+    {'blocks': 6}
+    """
+    sizes = {name: int(size) for name, size in re.findall(r"(blocks|stages)(\d+)", variant)}
+    return sizes | dict.fromkeys(re.findall(r"no_(csca|msfe|is2f2)", variant), False)
+
+
+def _audit_metric(cell: tuple, df: pd.DataFrame, seeds: pd.DataFrame, experiment: Mapping | None) -> dict:
+    found = {"ours": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
+    doubt = incomparable(cell.dataset, cell.ratio, cell.method, cell.metric)
+    caveat = _caveat(cell)
+    values, failure = _our_values(cell, df, seeds)
+    if not len(values):
+        return found | {"status": "not run", "reason": _join(failure, doubt or caveat)}
+    low, high = _interval(values, cell.text)
+    found = {"ours": values.mean(), "low": low, "high": high, "seeds": len(values)}
+    doubt = doubt or _other_network(cell, experiment)
+    if doubt:
+        return found | {"status": "not comparable", "reason": doubt}
+    published = float(cell.text)
+    if low <= published <= high:
+        return found | {"status": "reproduced", "reason": caveat}
+    return found | {"status": "differs", "reason": _join(_difference(cell, values), caveat)}
+
+
+def _our_values(cell: tuple, df: pd.DataFrame, seeds: pd.DataFrame) -> tuple[pd.Series, str]:
+    """Means of our seeds from the first experiment and protocol that hold the cell; and why there are none."""
+    same = (df.dataset == cell.dataset) & (df.ratio == cell.ratio)
+    rows = df[same & (df.method == cell.method) & (df.variant == cell.variant)]
+    if rows.empty:
+        return pd.Series(dtype="float64"), "no such run in these results"
+    first = rows.iloc[0]
+    values = seeds[cell.metric].loc[tuple(first[key] for key in CELL)].dropna()
+    messages = rows[(rows.protocol == first.protocol) & (rows.status != "ok")]
+    return values, "" if messages.empty else f"{messages.iloc[0].status}: {messages.iloc[0].message}"
+
+
+def _interval(values: pd.Series, text: str) -> tuple[float, float]:
+    """Where one more seed would fall, widened by what rounding in print may hide."""
+    half_unit = 0.5 * 10 ** -_decimals(text)
+    spread = 0.0
+    if len(values) > 1:
+        quantile = stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)
+        spread = quantile * values.std() * math.sqrt(1 + 1 / len(values))
+    return values.mean() - spread - half_unit, values.mean() + spread + half_unit
+
+
+def _difference(cell: tuple, values: pd.Series) -> str:
+    metric = METRICS[cell.metric]
+    difference = values.mean() - float(cell.text)
+    judgement = "better" if (difference > 0) == metric.higher_better else "worse"
+    size = f"{abs(difference):.{_decimals(cell.text)}f}{' ' + metric.unit if metric.unit else ''}"
+    of = f"mean of {len(values)} seeds" if len(values) > 1 else "one seed, so no interval"
+    return f"ours is {judgement} by {size} ({of})"
+
+
+def _other_network(cell: tuple, experiment: Mapping | None) -> str:
+    """Say that our network has other options than the published one."""
+    about = (experiment or {}).get("methods", {}).get(f"{cell.method}/{cell.variant}")
+    if about is None or dict(about["options"]) == published_options(cell.variant):
+        return ""
+    options = ", ".join(f"{name} = {value}" for name, value in about["options"].items())
+    return f"ours is another network than the published one: {options}"
+
+
+def _caveat(cell: tuple) -> str:
+    """Say where a cell of SMIF-NET contradicts others of its own row."""
+    if cell.method != "smif_net" or cell.table > 3:
+        return ""
+    if (cell.dataset, cell.ratio) == ("cave", 4) and cell.metric in ("paper_rase", "paper_ergas"):
+        return "the printed RASE is 0.4 % below four times the printed ERGAS: one of the two is from another run"
+    if cell.dataset == "wdcm" and cell.metric in ("paper_psnr", "paper_rmse", "paper_sam", "paper_ergas"):
+        rmse, psnr = ("0.0047", "46.40") if cell.ratio == 4 else ("0.0057", "44.85")
+        return (
+            f"the row contradicts itself: its ERGAS and SAM imply RMSE {rmse} and PSNR {psnr} dB, "
+            "about 0.4 dB below what is printed"
+        )
+    return ""
+
+
+def _audit_flops(cell: tuple, cost: pd.DataFrame | None, experiment: Mapping | None) -> dict:
+    """Judge a cell of the FLOPs column by thop's count at ratio 4, its digits cut off, as the paper prints it."""
+    found = {"ours": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
+    slip = FLOPS_SLIPS.get((cell.dataset, cell.method), "")
+    holds = "thop's count, its last digits cut off" + (", repeated from ratio 4" if cell.ratio == 8 else "")
+    count = _our_count(cell, cost)
+    if math.isnan(count):
+        return found | {"status": "not run", "reason": _join("not counted at the paper's size", slip or holds)}
+    found["ours"] = count
+    doubt = slip or _other_network(cell, experiment)
+    if doubt:
+        return found | {"status": "not comparable", "reason": doubt}
+    unit = 10 ** _decimals(cell.text)
+    if math.floor(count * unit) == round(float(cell.text) * unit):
+        return found | {"status": "reproduced", "reason": holds}
+    percent = 100 * (count / float(cell.text) - 1)
+    return found | {"status": "differs", "reason": f"thop's count is {percent:+.2f} %; no public code settles it"}
+
+
+def _our_count(cell: tuple, cost: pd.DataFrame | None) -> float:
+    """Thop's count in 10^12 at ratio 4 and the paper's size; NaN where it was not made."""
+    if cost is None:
+        return math.nan
+    keys = {"dataset": cell.dataset, "ratio": 4, "method": cell.method, "variant": cell.variant}
+    side = PAPER_SIDES[cell.dataset]
+    rows = cost[(cost[list(keys)] == pd.Series(keys)).all(axis=1) & (cost.height == side) & (cost.width == side)]
+    return float(rows.gmacs_thop.iloc[0]) / 1e3 if len(rows) else math.nan
+
+
+def _join(*sentences: str) -> str:
+    return "; ".join(sentence for sentence in sentences if sentence)
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
