@@ -7,12 +7,14 @@ from collections.abc import Mapping
 import pandas as pd
 from scipy import stats
 
-from smifbench.results import CELL, METRICS, incomparable, published_as_printed, seed_means
+from smifbench.results import METRICS, incomparable, published_as_printed, seed_means
 
 COLUMNS = [
     *["table", "dataset", "ratio", "method", "variant", "metric", "published", "decimals", "ours", "low", "high"],
     *["seeds", "status", "reason"],
 ]
+
+PAPER_CELL = ["dataset", "ratio", "method", "variant"]
 
 LEVEL = 0.95
 """Coverage of the interval between `low` and `high`."""
@@ -53,7 +55,7 @@ def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mappin
           seed there is no such interval, and the values must agree in print.
         - "differs": it does not.
         - "not comparable": the printed number follows another formula, is a slip, or is of another network than ours.
-        - "not run": we have no value; the reason says whether a run failed.
+        - "not run": we have no value; where a run failed, the reason says so.
 
     Examples
     --------
@@ -64,9 +66,15 @@ def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mappin
         id_vars=["table", "dataset", "ratio", "method", "variant"], var_name="metric", value_name="text"
     )
     printed = printed.dropna(subset="text").sort_values("table", kind="stable")
-    seeds = seed_means(df)
+    first = df.groupby(PAPER_CELL, sort=False)[["experiment", "protocol"]].transform("first")
+    df = df[(df.experiment == first.experiment) & (df.protocol == first.protocol)]
+    seeds = dict(iter(seed_means(df, PAPER_CELL).groupby(level=PAPER_CELL, sort=False)))
+    failures = df[df.status != "ok"].drop_duplicates(PAPER_CELL).set_index(PAPER_CELL)
+    failures = (failures.status + ": " + failures.message).to_dict()
     rows = [
-        _audit_flops(cell, cost, experiment) if cell.metric == FLOPS else _audit_metric(cell, df, seeds, experiment)
+        _audit_flops(cell, cost, experiment)
+        if cell.metric == FLOPS
+        else _audit_metric(cell, seeds.get(_key(cell)), failures.get(_key(cell), ""), experiment)
         for cell in printed.itertuples()
     ]
     facts = printed.assign(published=printed.text.astype(float), decimals=[_decimals(text) for text in printed.text])
@@ -88,34 +96,26 @@ def published_options(variant: str) -> dict[str, int | bool]:
     return sizes | dict.fromkeys(re.findall(r"no_(csca|msfe|is2f2)", variant), False)
 
 
-def _audit_metric(cell: tuple, df: pd.DataFrame, seeds: pd.DataFrame, experiment: Mapping | None) -> dict:
+def _key(cell: tuple) -> tuple[str, int, str, str]:
+    return cell.dataset, cell.ratio, cell.method, cell.variant
+
+
+def _audit_metric(cell: tuple, seeds: pd.DataFrame | None, failure: str, experiment: Mapping | None) -> dict:
+    """Judge a cell of metrics by the means of our seeds; None where there is no run."""
     found = {"ours": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
     doubt = incomparable(cell.dataset, cell.ratio, cell.method, cell.metric)
     caveat = _caveat(cell)
-    values, failure = _our_values(cell, df, seeds)
-    if not len(values):
+    values = pd.Series(dtype="float64") if seeds is None else seeds[cell.metric].dropna()
+    if values.empty:
         return found | {"status": "not run", "reason": _join(failure, doubt or caveat)}
     low, high = _interval(values, cell.text)
     found = {"ours": values.mean(), "low": low, "high": high, "seeds": len(values)}
     doubt = doubt or _other_network(cell, experiment)
     if doubt:
         return found | {"status": "not comparable", "reason": doubt}
-    published = float(cell.text)
-    if low <= published <= high:
+    if low <= float(cell.text) <= high:
         return found | {"status": "reproduced", "reason": caveat}
     return found | {"status": "differs", "reason": _join(_difference(cell, values), caveat)}
-
-
-def _our_values(cell: tuple, df: pd.DataFrame, seeds: pd.DataFrame) -> tuple[pd.Series, str]:
-    """Means of our seeds from the first experiment and protocol that hold the cell; and why there are none."""
-    same = (df.dataset == cell.dataset) & (df.ratio == cell.ratio)
-    rows = df[same & (df.method == cell.method) & (df.variant == cell.variant)]
-    if rows.empty:
-        return pd.Series(dtype="float64"), "no such run in these results"
-    first = rows.iloc[0]
-    values = seeds[cell.metric].loc[tuple(first[key] for key in CELL)].dropna()
-    messages = rows[(rows.protocol == first.protocol) & (rows.status != "ok")]
-    return values, "" if messages.empty else f"{messages.iloc[0].status}: {messages.iloc[0].message}"
 
 
 def _interval(values: pd.Series, text: str) -> tuple[float, float]:
@@ -132,7 +132,7 @@ def _difference(cell: tuple, values: pd.Series) -> str:
     metric = METRICS[cell.metric]
     difference = values.mean() - float(cell.text)
     judgement = "better" if (difference > 0) == metric.higher_better else "worse"
-    size = f"{abs(difference):.{_decimals(cell.text)}f}{' ' + metric.unit if metric.unit else ''}"
+    size = f"{abs(difference):.{_decimals(cell.text) + 1}f}{' ' + metric.unit if metric.unit else ''}"
     of = f"mean of {len(values)} seeds" if len(values) > 1 else "one seed, so no interval"
     return f"ours is {judgement} by {size} ({of})"
 
