@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from smifbench.plugins import build_method
     from smifbench.problem import FusionProblem
     from smifbench.results import compare, leaderboard, load_results
+    from smifbench.statistics import claims, intervals, ranks, significance
+    from smifbench.tables import to_latex
 
 __all__ = [
     "FusionMethod",
@@ -21,12 +23,17 @@ __all__ = [
     "UserError",
     "audit",
     "build_method",
+    "claims",
     "compare",
     "fuse",
+    "intervals",
     "leaderboard",
     "load_results",
     "metrics",
+    "ranks",
+    "significance",
     "simulate",
+    "to_latex",
 ]
 
 _HOME = {
@@ -36,11 +43,16 @@ _HOME = {
     "UserError": "errors",
     "audit": "auditing",
     "build_method": "plugins",
+    "claims": "statistics",
     "compare": "results",
     "fuse": "inference",
+    "intervals": "statistics",
     "leaderboard": "results",
     "load_results": "results",
+    "ranks": "statistics",
+    "significance": "statistics",
     "simulate": "degradation",
+    "to_latex": "tables",
 }
 
 

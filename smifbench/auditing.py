@@ -11,8 +11,10 @@ from smifbench.results import METRICS, incomparable, published_as_printed, seed_
 
 COLUMNS = [
     *["table", "dataset", "ratio", "method", "variant", "metric", "published", "decimals", "ours", "low", "high"],
-    *["seeds", "status", "reason"],
+    *["seeds", "status", "reason", "remark"],
 ]
+
+STATUSES = ("reproduced", "differs", "not comparable", "not run")
 
 PAPER_CELL = ["dataset", "ratio", "method", "variant"]
 
@@ -48,7 +50,8 @@ def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mappin
     DataFrame
         A row for each printed cell (those that Table 4 prints twice, once): `table`, `dataset`, `ratio`, `method`,
         `variant`, `metric` (a `paper_*` column, or `published_tflops` in 10^12), `published`, `decimals` in print,
-        `ours` (mean over seeds), `low` and `high`, number of `seeds`, `status` and `reason` in words. Statuses:
+        `ours` (mean over seeds), `low` and `high`, number of `seeds`, `status`, its `reason` in words, and a `remark`
+        where the printed cell by itself is odd, whatever ours is. Statuses:
 
         - "reproduced": `published` lies between `low` and `high`, where one more seed of ours would fall with 95 %
           probability (Student's prediction interval), widened by half a unit of the last printed decimal. With one
@@ -71,12 +74,12 @@ def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mappin
     seeds = dict(iter(seed_means(df, PAPER_CELL).groupby(level=PAPER_CELL, sort=False)))
     failures = df[df.status != "ok"].drop_duplicates(PAPER_CELL).set_index(PAPER_CELL)
     failures = (failures.status + ": " + failures.message).to_dict()
-    rows = [
-        _audit_flops(cell, cost, experiment)
-        if cell.metric == FLOPS
-        else _audit_metric(cell, seeds.get(_key(cell)), failures.get(_key(cell), ""), experiment)
-        for cell in printed.itertuples()
-    ]
+    rows = []
+    for cell in printed.itertuples():
+        if cell.metric == FLOPS:
+            rows.append(_audit_flops(cell, cost, experiment))
+        else:
+            rows.append(_audit_metric(cell, seeds.get(_key(cell)), failures.get(_key(cell), ""), experiment))
     facts = printed.assign(published=printed.text.astype(float), decimals=[_decimals(text) for text in printed.text])
     table = pd.concat([facts.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
     return table[COLUMNS].astype({"ours": "float64", "low": "float64", "high": "float64"})
@@ -102,20 +105,24 @@ def _key(cell: tuple) -> tuple[str, int, str, str]:
 
 def _audit_metric(cell: tuple, seeds: pd.DataFrame | None, failure: str, experiment: Mapping | None) -> dict:
     """Judge a cell of metrics by the means of our seeds; None where there is no run."""
-    found = {"ours": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
     doubt = incomparable(cell.dataset, cell.ratio, cell.method, cell.metric)
-    caveat = _caveat(cell)
+    remark = doubt or _contradiction(cell)
     values = pd.Series(dtype="float64") if seeds is None else seeds[cell.metric].dropna()
     if values.empty:
-        return found | {"status": "not run", "reason": _join(failure, doubt or caveat)}
+        return _verdict("not run", _join(failure, remark), remark)
     low, high = _interval(values, cell.text)
     found = {"ours": values.mean(), "low": low, "high": high, "seeds": len(values)}
     doubt = doubt or _other_network(cell, experiment)
     if doubt:
-        return found | {"status": "not comparable", "reason": doubt}
+        return _verdict("not comparable", doubt, remark, **found)
     if low <= float(cell.text) <= high:
-        return found | {"status": "reproduced", "reason": caveat}
-    return found | {"status": "differs", "reason": _join(_difference(cell, values), caveat)}
+        return _verdict("reproduced", remark, remark, **found)
+    return _verdict("differs", _join(_difference(cell, values), remark), remark, **found)
+
+
+def _verdict(status: str, reason: str, remark: str, **found: float) -> dict:
+    nothing = {"ours": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
+    return nothing | found | {"status": status, "reason": reason, "remark": remark}
 
 
 def _interval(values: pd.Series, text: str) -> tuple[float, float]:
@@ -146,7 +153,7 @@ def _other_network(cell: tuple, experiment: Mapping | None) -> str:
     return f"ours is another network than the published one: {options}"
 
 
-def _caveat(cell: tuple) -> str:
+def _contradiction(cell: tuple) -> str:
     """Say where a cell of SMIF-NET contradicts others of its own row."""
     if cell.method != "smif_net" or cell.table > 3:
         return ""
@@ -163,21 +170,21 @@ def _caveat(cell: tuple) -> str:
 
 def _audit_flops(cell: tuple, cost: pd.DataFrame | None, experiment: Mapping | None) -> dict:
     """Judge a cell of the FLOPs column by thop's count at ratio 4, its digits cut off, as the paper prints it."""
-    found = {"ours": math.nan, "low": math.nan, "high": math.nan, "seeds": 0}
     slip = FLOPS_SLIPS.get((cell.dataset, cell.method), "")
-    holds = "thop's count, its last digits cut off" + (", repeated from ratio 4" if cell.ratio == 8 else "")
+    repeated = " and repeated from ratio 4" if cell.ratio == 8 else ""
+    remark = slip or f"thop's count, its last digits cut off{repeated}"
     count = _our_count(cell, cost)
     if math.isnan(count):
-        return found | {"status": "not run", "reason": _join("not counted at the paper's size", slip or holds)}
-    found["ours"] = count
+        return _verdict("not run", _join("not counted at the paper's size", remark), remark)
     doubt = slip or _other_network(cell, experiment)
     if doubt:
-        return found | {"status": "not comparable", "reason": doubt}
+        return _verdict("not comparable", doubt, remark, ours=count)
     unit = 10 ** _decimals(cell.text)
     if math.floor(count * unit) == round(float(cell.text) * unit):
-        return found | {"status": "reproduced", "reason": holds}
+        return _verdict("reproduced", remark, remark, ours=count)
     percent = 100 * (count / float(cell.text) - 1)
-    return found | {"status": "differs", "reason": f"thop's count is {percent:+.2f} %; no public code settles it"}
+    reason = f"thop's count of our network is {percent:+.2f} % of what is printed"
+    return _verdict("differs", reason, reason, ours=count)
 
 
 def _our_count(cell: tuple, cost: pd.DataFrame | None) -> float:

@@ -10,13 +10,26 @@ from pathlib import Path
 from smifbench.errors import UserError
 from smifbench.files import read_json, replacing, write_text
 from smifbench.gallery import CAPTIONS
-from smifbench.tables import escape
+from smifbench.latex import PACKAGES, escape
 
-PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
-\usepackage[margin=2cm]{geometry}
-\usepackage{booktabs,graphicx,xcolor}
-\date{}
+PREAMBLE = rf"""\documentclass[10pt,a4paper]{{article}}
+\usepackage[T1]{{fontenc}}
+\usepackage[margin=2cm]{{geometry}}
+\usepackage{{mathptmx,graphicx}}
+\usepackage{{{",".join(PACKAGES)}}}
+\usepackage[font=small,labelfont=bf]{{caption}}
+\date{{}}
+% Floats fill their pages from the top.
+\renewcommand{{\topfraction}}{{0.95}}
+\renewcommand{{\bottomfraction}}{{0.95}}
+\renewcommand{{\textfraction}}{{0.05}}
+\renewcommand{{\floatpagefraction}}{{0.6}}
+\setcounter{{totalnumber}}{{9}}
+\makeatletter\setlength{{\@fptop}}{{0pt}}\makeatother
 """
+
+LAST = ("complexity", "statistics", "audit")
+"""Tables that follow those of quality, in this order."""
 
 
 def write_document(results: Path, target: Path) -> None:
@@ -28,7 +41,8 @@ def write_document(results: Path, target: Path) -> None:
         When LaTeX refuses the document; the message quotes LaTeX's own.
     """
     experiment = read_json(results / "experiment.json")
-    tables = sorted(path.stem for path in (results / "tables").glob("*.tex"))
+    written = sorted(path.stem for path in (results / "tables").glob("*.tex"))
+    tables = [name for name in written if name not in LAST] + [name for name in LAST if name in written]
     parts = [rf"\input{{tables/{name}}}" for name in tables]
     parts += [_figure(name) for name in CAPTIONS if (results / "figures" / f"{name}.pdf").exists()]
     title = escape(f"smifbench: experiment {experiment['experiment']}")

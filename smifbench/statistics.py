@@ -57,14 +57,13 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
     """
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
-    chosen = _split(reference)
-    if not ((df.method == chosen[0]) & (df.variant == chosen[1])).any():
+    if not _is_in(df, reference):
         raise UserError(f"no rows of the reference {reference}; name one of {', '.join(df.method.unique())}")
     refuse_mixture(df, CELL, "experiment")
     rows = [
         {**dict(zip(SETTING, setting, strict=True)), **test}
         for setting, block in df.groupby(SETTING, sort=False)
-        for test in _tests(block, metric, chosen)
+        for test in _tests(block, metric, _split(reference))
     ]
     columns = [*CELL, "pairs", "median_difference", "p", "p_holm", "significant", "verdict"]
     return pd.DataFrame(rows, columns=columns)
@@ -148,7 +147,7 @@ def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, 
 def claims(
     df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr", titles: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Say in a sentence for each method what `significance` found over all settings.
+    """Say in a sentence for each method what `significance` found over all settings; none without the reference.
 
     `titles` maps "method/variant" to a name in print, as `experiment.json` does.
 
@@ -157,6 +156,8 @@ def claims(
     >>> claims(df)  # doctest: +SKIP
     ['By PSNR, SMIF-NET is significantly better than PSRT on 4 of 6 settings, with too few pairs to tell on 2.', ...]
     """
+    if not _is_in(df, reference):
+        return []
     tests = significance(df, reference, metric)
     name, label = _title(*_split(reference), titles or {}), METRICS[metric].label
     if tests.empty:
@@ -272,6 +273,11 @@ def _claim(reference: str, other: str, rows: pd.DataFrame) -> str:
 def _settings(rows: pd.DataFrame) -> str:
     count = len(rows[SETTING].drop_duplicates())
     return f"{count} setting{'' if count == 1 else 's'}"
+
+
+def _is_in(df: pd.DataFrame, name: str) -> bool:
+    method, variant = _split(name)
+    return bool(((df.method == method) & (df.variant == variant)).any())
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -162,10 +162,13 @@ def report(args: argparse.Namespace) -> None:
 
 def summary(args: argparse.Namespace) -> None:
     """Write the leaderboard and where the report lies; raises UserError when a method failed."""
-    from smifbench import results
-    from smifbench.files import write_text
+    from smifbench import results, statistics
+    from smifbench.files import read_json, write_text
 
     text, failures = results.summary(args.results / "metrics.csv")
+    titles = {key: about["title"] for key, about in read_json(args.results / "experiment.json")["methods"].items()}
+    claims = statistics.claims(results.load_results(args.results), titles=titles)
+    text = "\n\n".join([text, *(["\n".join(claims)] if claims else [])])
     text += f"\n\nreport: {args.results / 'report.html'}\n"
     if failures:
         print(text)

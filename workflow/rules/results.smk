@@ -78,7 +78,7 @@ rule describe:
 
 rule tables:
     input:
-        code("tables", "results"),
+        code("tables", "latex", "auditing", "statistics", "results"),
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
@@ -119,7 +119,7 @@ rule figures:
 
 rule document:
     input:
-        code("document", "tables", "gallery"),
+        code("document", "latex", "gallery"),
         rules.tables.output,
         rules.figures.output,
         about=rules.describe.output[0],
@@ -162,7 +162,7 @@ rule report:
 
 rule summary:
     input:
-        code("results"),
+        code("results", "statistics"),
         rules.collect.output,
         rules.document.output,
         rules.report.output,
