@@ -1,6 +1,7 @@
 """The LaTeX document that holds an experiment's tables and figures."""
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -15,17 +16,13 @@ from smifbench.latex import PACKAGES, escape
 PREAMBLE = rf"""\documentclass[10pt,a4paper]{{article}}
 \usepackage[T1]{{fontenc}}
 \usepackage[margin=2cm]{{geometry}}
-\usepackage{{mathptmx,graphicx}}
+\usepackage{{mathptmx,graphicx,float}}
 \usepackage{{{",".join(PACKAGES)}}}
 \usepackage[font=small,labelfont=bf]{{caption}}
 \date{{}}
-% Floats fill their pages from the top.
-\renewcommand{{\topfraction}}{{0.95}}
-\renewcommand{{\bottomfraction}}{{0.95}}
-\renewcommand{{\textfraction}}{{0.05}}
-\renewcommand{{\floatpagefraction}}{{0.6}}
-\setcounter{{totalnumber}}{{9}}
-\makeatletter\setlength{{\@fptop}}{{0pt}}\makeatother
+% Tables and figures stand in their order, however many there are.
+\floatplacement{{table}}{{H}}
+\floatplacement{{figure}}{{H}}
 """
 
 LAST = ("complexity", "statistics", "audit")
@@ -33,7 +30,7 @@ LAST = ("complexity", "statistics", "audit")
 
 
 def write_document(results: Path, target: Path) -> None:
-    """Write `paper.tex` to `target`, and compile it to the PDF beside it where `pdflatex` is installed.
+    """Write `paper.tex` to `target`, and compile it to the PDF beside it where a complete LaTeX is installed.
 
     Raises
     ------
@@ -48,10 +45,9 @@ def write_document(results: Path, target: Path) -> None:
     title = escape(f"smifbench: experiment {experiment['experiment']}")
     body = "\n\n".join([rf"\title{{{title}}}", r"\begin{document}", r"\maketitle", *parts, r"\end{document}"])
     write_text(target, f"{PREAMBLE}{body}\n")
-    if shutil.which("pdflatex"):
-        _compile(target)
-    else:
-        message = f"paper.pdf is left out: no pdflatex was found; install a LaTeX and compile {target}"
+    missing = _compile(target) if shutil.which("pdflatex") else "no pdflatex was found"
+    if missing:
+        message = f"paper.pdf is left out: {missing}; install a LaTeX with siunitx and compile {target}"
         logging.warning(message)
         print(f"smifbench: {message}", file=sys.stderr)
 
@@ -59,7 +55,7 @@ def write_document(results: Path, target: Path) -> None:
 def _figure(name: str) -> str:
     return "\n".join(
         [
-            r"\begin{figure}[p]\centering",
+            r"\begin{figure}\centering",
             rf"\includegraphics[width=\linewidth,height=0.85\textheight,keepaspectratio]{{figures/{name}.pdf}}",
             rf"\caption{{{escape(CAPTIONS[name])}}}",
             r"\end{figure}",
@@ -67,8 +63,11 @@ def _figure(name: str) -> str:
     )
 
 
-def _compile(source: Path) -> None:
-    """Run LaTeX in a scratch folder, with `source`'s folder as the current one, and keep the PDF."""
+def _compile(source: Path) -> str:
+    """Run LaTeX in a scratch folder, with `source`'s folder as the current one, and keep the PDF.
+
+    Returns what the LaTeX lacks, "" where it lacks nothing.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         command = [
             "pdflatex",
@@ -78,8 +77,12 @@ def _compile(source: Path) -> None:
             source.name,
         ]
         done = subprocess.run(command, cwd=source.parent, capture_output=True, text=True, errors="replace", check=False)
+        missing = re.search(r"File `\S+\.\w+' not found|Font \S+ not loadable", done.stdout)
+        if done.returncode and missing:
+            return f"LaTeX says: {missing.group()}"
         if done.returncode:
             message = next((line for line in done.stdout.splitlines() if line.startswith("!")), "no message")
             raise UserError(f"LaTeX could not compile {source}: {message}")
         with replacing(source.with_suffix(".pdf")) as temporary:
             shutil.copyfile(Path(scratch) / source.with_suffix(".pdf").name, temporary)
+    return ""

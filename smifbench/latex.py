@@ -134,7 +134,7 @@ def table(caption: str, body: Sequence[str], notes: Sequence[str] = (), separati
     """Put a tabular into a float, caption above, notes (LaTeX) below; `separation` is half the gap of two columns."""
     below = [rf"\par\smallskip\begin{{minipage}}{{0.95\linewidth}}\footnotesize {' '.join(notes)}\end{{minipage}}"]
     lines = [
-        r"\begin{table}[htbp]",
+        r"\begin{table}",
         rf"\centering\small\setlength{{\tabcolsep}}{{{separation}}}",
         rf"\caption{{{caption}}}",
         *body,
@@ -154,7 +154,7 @@ def _column(cells: Sequence[Cell]) -> tuple[str, list[str]]:
     sign = max(found["sign"] for _, found in numbers)
     spread = max((cell.deviation for cell, _ in numbers), key=len)
     # siunitx would leave out a deviation that prints as zero, so it is text after the number, its space reserved.
-    reserved = f"{{{_spread(spread)}}}"
+    reserved = f"{{{_spread(spread)}}}" if spread else ""
     widest = Cell("0" * whole + "." + "0" * decimals, spread)
     return f"S[table-format={sign}{whole}.{decimals}{reserved}]", [_print(cell, widest) for cell in cells]
 

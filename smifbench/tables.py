@@ -283,6 +283,7 @@ def _audited(cell: tuple, letters: dict[str, str]) -> Cell:
     if cell.status == "not run":
         return replace(MISSING, after=after)
     difference = f"{cell.ours - cell.published:+.{cell.decimals}f}"
+    difference = difference if float(difference) else difference[1:]  # a zero in print has no sign
     return Cell(difference, mark="doubtful" if cell.status == "not comparable" else "", after=after)
 
 

@@ -1,6 +1,7 @@
 """The LaTeX document: written with or without a LaTeX, and a LaTeX error is told."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -26,6 +27,26 @@ def test_without_a_latex_the_document_is_written_and_what_is_missing_is_said(res
     assert r"under\_score" in (results / "paper.tex").read_text()
     assert not (results / "paper.pdf").exists()
     assert "paper.pdf is left out: no pdflatex was found; install a LaTeX" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+def test_a_latex_that_lacks_a_package_leaves_the_pdf_out(results, capsys):
+    (results / "tables" / "table.tex").write_text(r"\input{nosuch.sty}")
+    write_document(results, results / "paper.tex")
+    assert "paper.pdf is left out: LaTeX says: File `nosuch.sty' not found; install a LaTeX" in capsys.readouterr().err
+    assert not (results / "paper.pdf").exists()
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+def test_tables_stand_in_the_papers_order_however_many_there_are(results):
+    from smifbench.latex import table
+
+    for name in ("audit", "complexity", *(f"table{index:02d}" for index in range(80))):
+        (results / "tables" / f"{name}.tex").write_text(table(name, [r"\rule{1cm}{9cm}"]))
+    write_document(results, results / "paper.tex")
+    inputs = re.findall(r"input\{tables/(\w+)\}", (results / "paper.tex").read_text())
+    assert inputs == ["table", *(f"table{index:02d}" for index in range(80)), "complexity", "audit"]
+    assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
