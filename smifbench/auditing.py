@@ -73,7 +73,7 @@ def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mappin
     df = df[(df.experiment == first.experiment) & (df.protocol == first.protocol)]
     seeds = dict(iter(seed_means(df, PAPER_CELL).groupby(level=PAPER_CELL, sort=False)))
     failures = df[df.status != "ok"].drop_duplicates(PAPER_CELL).set_index(PAPER_CELL)
-    failures = (failures.status + ": " + failures.message).to_dict()
+    failures = (failures.status.replace("not run", "no data") + ": " + failures.message).to_dict()
     rows = []
     for cell in printed.itertuples():
         if cell.metric == FLOPS:
@@ -112,7 +112,7 @@ def _audit_metric(cell: tuple, seeds: pd.DataFrame | None, failure: str, experim
         return _verdict("not run", _join(failure, remark), remark)
     low, high = _interval(values, cell.text)
     found = {"ours": values.mean(), "low": low, "high": high, "seeds": len(values)}
-    doubt = doubt or _other_network(cell, experiment)
+    doubt = doubt or _other_run(cell, experiment)
     if doubt:
         return _verdict("not comparable", doubt, remark, **found)
     if low <= float(cell.text) <= high:
@@ -144,8 +144,11 @@ def _difference(cell: tuple, values: pd.Series) -> str:
     return f"ours is {judgement} by {size} ({of})"
 
 
-def _other_network(cell: tuple, experiment: Mapping | None) -> str:
-    """Say that our network has other options than the published one."""
+def _other_run(cell: tuple, experiment: Mapping | None) -> str:
+    """Say that our network has other options than the published one, or that our data are others of that name."""
+    data = (experiment or {}).get("datasets", {}).get(cell.dataset, {})
+    if data.get("reader", cell.dataset) != cell.dataset:
+        return "ours is another data set of that name"
     about = (experiment or {}).get("methods", {}).get(f"{cell.method}/{cell.variant}")
     if about is None or dict(about["options"]) == published_options(cell.variant):
         return ""
@@ -176,7 +179,7 @@ def _audit_flops(cell: tuple, cost: pd.DataFrame | None, experiment: Mapping | N
     count = _our_count(cell, cost)
     if math.isnan(count):
         return _verdict("not run", _join("not counted at the paper's size", remark), remark)
-    doubt = slip or _other_network(cell, experiment)
+    doubt = slip or _other_run(cell, experiment)
     if doubt:
         return _verdict("not comparable", doubt, remark, ours=count)
     unit = 10 ** _decimals(cell.text)

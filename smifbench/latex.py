@@ -81,7 +81,7 @@ def tabular(heads: Sequence[str], rows: Sequence[Row | str], words: str = "", ab
     heads
         Of all columns, as LaTeX.
     rows
-        Rows, and lines of LaTeX that go between them; one row at least.
+        Rows, and lines of LaTeX that go between them.
     words
         LaTeX's letters of the columns of words.
     above
@@ -93,7 +93,7 @@ def tabular(heads: Sequence[str], rows: Sequence[Row | str], words: str = "", ab
         Lines in a group of their own.
     """
     full = [row for row in rows if isinstance(row, Row)]
-    labels = len(full[0].labels)
+    labels = len(full[0].labels) if full else len(heads)
     columns = [_column(cells) for cells in zip(*(row.cells for row in full), strict=True)]
     spec = "@{}" + "l" * labels + "".join(spec for spec, _ in columns) + words + "@{}"
     printed = zip(*(cells for _, cells in columns), strict=True)

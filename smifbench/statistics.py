@@ -72,8 +72,8 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
 def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
     """Rank the methods on every test scene, and say what difference of mean ranks means something.
 
-    Blocks are scenes of all settings, each with its mean over seeds. A method that lacks all scenes of a setting is
-    left out, then a block that lacks a method.
+    Blocks are scenes of all settings, each with its mean over seeds. A method that lacks all scenes of a setting that
+    others have is left out, then a block that lacks a method.
 
     Returns
     -------
@@ -90,7 +90,9 @@ def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
         raise unknown("metric", metric, METRICS)
     values = df[metric].where(df.status == "ok")
     keys = [*SETTING, "scene", "method", "variant"]
-    table = values.groupby([df[key] for key in keys], sort=False).mean().unstack(["method", "variant"])
+    table = (
+        values.groupby([df[key] for key in keys], sort=False).mean().unstack(["method", "variant"]).dropna(how="all")
+    )
     everywhere = table.notna().groupby(level=SETTING, sort=False).any().all()
     table = table.loc[:, everywhere].dropna()
     ranked = table.rank(axis=1, ascending=not METRICS[metric].higher_better)
@@ -158,7 +160,7 @@ def claims(
     """
     if not _is_in(df, reference):
         return []
-    tests = significance(df, reference, metric)
+    tests = significance(df, reference, metric).query("pairs > 0")
     name, label = _title(*_split(reference), titles or {}), METRICS[metric].label
     if tests.empty:
         return []
@@ -223,6 +225,8 @@ def _wilcoxon(difference: pd.Series) -> float:
 
 
 def _verdict(difference: pd.Series, p: float, tests: int, higher_better: bool) -> str:
+    if difference.empty:
+        return f"{TOO_FEW}: there are none"
     smallest = smallest_p(len(difference))
     if p < ALPHA:
         return BETTER if (difference.median() < 0) == higher_better else WORSE
@@ -241,7 +245,7 @@ def smallest_p(pairs: int) -> float:
     >>> smallest_p(5)
     0.0625
     """
-    return 2.0 ** (1 - max(1, pairs))
+    return 2.0 ** (1 - pairs)
 
 
 def _bootstrap(values: np.ndarray, resamples: int, generator: np.random.Generator) -> tuple[float, float]:

@@ -137,19 +137,22 @@ def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mappin
     lines = []
     for ratio in ratios:
         setting = rows[rows.ratio == ratio]
-        keys = list(setting[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None))
+        keys = _methods(setting[setting.status != "not run"])
         measured = _measured(setting, columns, keys)
         lines += latex.block(f"Ratio {ratio}", width, first=ratio == ratios[0])
         for key in keys:
             lines.append(Row([_title(experiment, *key) + _dagger(setting, *key)], measured[key]))
             if _is_published_network(experiment, *key):
                 lines += _published_rows(published, (dataset, ratio, *key), columns)
-        absent = [method for method in expected if (method, "default") not in measured]
-        for method in absent if keys or published else []:
-            lines.append(latex.across(escape(PAPER_TITLES[method]), NOT_RUN, width - 1))
-            lines += _published_rows(published, (dataset, ratio, method, "default"), columns)
+        absent = {(method, "default"): PAPER_TITLES[method] for method in expected}
+        absent |= {key: _title(experiment, *key) for key in _methods(setting)}
         if not keys and not published:
             lines.append(latex.across("All methods", NOT_RUN, width - 1))
+            continue
+        for key, title in absent.items():
+            if key not in measured:
+                lines.append(latex.across(escape(title), NOT_RUN, width - 1))
+                lines += _published_rows(published, (dataset, ratio, *key), columns)
     heads = ["Method", *(_heading(column) for column in columns)]
     origin = f" (Table {TABLE_NUMBER[dataset]} of the SMIF-NET paper)" if expected else ""
     caption = f"Results on {_dataset_title(experiment, dataset)} {_ratios(ratios)}{origin}. {_about(rows, columns)}"
@@ -320,6 +323,10 @@ def to_latex(board: pd.DataFrame, titles: Mapping[str, str] | None = None) -> st
     return "\n".join(latex.tabular(heads, lines, above=" ".join(spans) + r" \\")) + "\n"
 
 
+def _methods(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(rows[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None))
+
+
 def _measured(setting: pd.DataFrame, columns: Sequence[str], keys: Sequence[tuple[str, str]]) -> dict:
     """Cells of each (method, variant) in `keys` of one setting, the best and the second of each column marked."""
     if not keys:
@@ -389,6 +396,8 @@ def _ranks_table(metrics: pd.DataFrame, experiment: Mapping) -> str:
     columns = ("psnr", "ssim", "sam", "rmse", "ergas")
     ranked = {column: statistics.ranks(metrics, column) for column in columns}
     first = ranked["psnr"]
+    if first.empty:
+        return ""
     lines = [
         Row([_title(experiment, *key)], [number(ranked[column]["rank"].get(key, math.nan), 2) for column in columns])
         for key in first.index
@@ -444,7 +453,8 @@ def _notes(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> l
         notes.append(rf"Mean $\pm$ standard deviation over {seeds} seeds; a method without randomness has one.")
     if _in_paper(columns) and rows.dataset.iloc[0] in TABLE_NUMBER:
         notes.append("In grey the paper's values, in brackets those that do not compare with ours (see the audit).")
-    bad = rows[rows.status != "ok"].drop_duplicates(["ratio", "method", "variant", "seed"])
+    notes += [f"Not run: {escape(reason)}." for reason in rows[rows.status == "not run"].message.unique()]
+    bad = rows[rows.status.isin(["failed", "skipped"])].drop_duplicates(["ratio", "method", "variant", "seed"])
     for (ratio, method, variant, status, message), same in bad.groupby(
         ["ratio", "method", "variant", "status", "message"], sort=False
     ):

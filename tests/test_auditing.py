@@ -115,6 +115,8 @@ def test_a_network_with_other_options_does_not_compare():
     ablation = audited[audited.metric == "paper_psnr"].set_index("variant").status
     assert ablation["blocks4"] == "reproduced"
     assert ablation["no_csca"] == "not comparable"
+    other = {"datasets": {"cave": {"reader": "own"}}}
+    assert cell(audit(runs(), experiment=other)).reason == "ours is another data set of that name"
 
 
 def cost(**gmacs_thop):

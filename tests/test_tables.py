@@ -261,3 +261,19 @@ def test_to_latex_sets_a_leaderboard():
     assert r"& \multicolumn{1}{c}{cave, ratio 4} & \multicolumn{1}{c}{cave, ratio 8} \\" in text
     assert cells(text, r"PS \& RT")[-2:] == [r"\bfseries 42.00", r"\bfseries 42.00"]
     assert cells(text, "gsa") == [r"{\underline{\num{40.00}}}"] * 2
+
+
+def test_data_that_could_not_be_had_leave_their_tables_not_run(tmp_path):
+    table = rows({"gsa": 40.0, "smif_net": 41.0})
+    lost = table.assign(dataset="own", status="not run", **dict.fromkeys(METRICS, math.nan))
+    both = pd.concat([table, lost]).assign(message="own.npy is not there")
+    text = quality_table(both[both.dataset == "own"], WALD, EXPERIMENT)
+    assert text.count("own.npy is not there") == 1
+    assert r"All methods & \multicolumn{6}{c}{\textit{not run}}" in text
+    assert "dagger" not in text
+    assert cells(statistics_tables(both, EXPERIMENT), "GSA")[0] == "40.00"
+    lost = lost.assign(dataset="cave", message="no network")
+    text = quality_table(lost, PAPER, EXPERIMENT)
+    assert text.count("not run") == 2 * 9 + 1, "each published row at each ratio, and GSA"
+    assert r"\color{gray} 50.63" in text
+    assert statistics_tables(lost, EXPERIMENT)
