@@ -124,6 +124,7 @@ def test_outputs_are_the_promised_ones(workbench):
     assert TINY["note"] in (results / "tables" / "table_indian_pines.tex").read_text()
     assert "Ratio 4" in (results / "tables" / "table_indian_pines_paper.tex").read_text()
     assert "SSR-NET" in (results / "tables" / "complexity.tex").read_text()
+    assert set(pd.read_csv(results / "tables" / "audit.csv").status) == {"not run"}
     page = (results / "report.html").read_text()
     assert TINY["note"] in page
     assert re.search(r"Not trained, because the linear control GSA reaches 44\.\d\d dB .*: SSR-NET \(", page)
@@ -169,6 +170,7 @@ def test_an_edited_method_retrains_that_method_alone(workbench):
         ("methods/references.bib", "describe"),
         ("methods/_layers.py", "fuse"),
         ("results/published/tables_1_to_3.csv", "tables"),
+        ("smifbench/statistics.py", "summary"),
         ("workflow/report/report.html.j2", "report"),
     ],
 )
