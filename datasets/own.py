@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.cubes import Cube, files_of, nanometres, read_cube, row_blocks
+from smifbench.cubes import Cube, files_of, full_scale, nanometres, read_cube
 from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
 from smifbench.spectral import gaussian_response, load_response, spectral_response
@@ -201,13 +201,7 @@ class Own(DataSet):
     def _full_scale(self) -> float:
         if self.scale is not None:
             return self.scale
-        array = self._cube.array
-        highest = float(np.fmax.reduce([np.fmax.reduce(block, axis=None) for block in row_blocks(array)]))
-        if not 0 < highest < math.inf:
-            raise UserError(f"{self.path}: the largest value is {highest:g}; set scale to the value that becomes 1")
-        digit = 10.0 ** math.floor(math.log10(highest))
-        rounded = max(highest, math.ceil(highest / digit) * digit)
-        return min(rounded, float(np.iinfo(array.dtype).max)) if array.dtype.kind in "iu" else rounded
+        return full_scale(self._cube.array, self.path)
 
     def _regions(self) -> dict[str, Region]:
         height, width = self._cube.array.shape[1:]

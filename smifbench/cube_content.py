@@ -34,6 +34,7 @@ class Content(NamedTuple):
     unit: str | None = None
     bandwidths: Sequence[float | str] = ()
     notes: tuple[str, ...] = ()
+    georeference: Mapping | None = None
 
 
 def from_variables(

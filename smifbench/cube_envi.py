@@ -18,6 +18,9 @@ ORDERS = {
 }
 """Axes of the data file by ENVI's interleave."""
 
+GEOREFERENCE = ("map info", "coordinate system string", "projection info")
+"""Header lines that say where the image lies; `Content.georeference` holds their texts without the braces."""
+
 DATA_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".data", ".bsq", ".bil", ".bip")
 HEADER_BYTES = 2**22
 
@@ -60,6 +63,7 @@ def read_envi(path: Path, variable: str | None) -> Content:
         unit=fields.get("wavelength units"),
         bandwidths=_entries(fields.get("fwhm", "")),
         notes=_notes(fields),
+        georeference={key: fields[key] for key in GEOREFERENCE if key in fields} or None,
     )
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 GDAL_METADATA = 42112
 
+GEOREFERENCE = (33550, 33922, 34264, 34735, 34736, 34737)
+"""GeoTIFF's tags: pixel scale, tie points, transformation, keys. `Content.georeference` holds (type, count, value)."""
+
 
 def read_tiff(path: Path, variable: str | None) -> Content:
     """Load a series of a TIFF, or map it where it lies in one piece."""
@@ -39,9 +42,13 @@ def read_tiff(path: Path, variable: str | None) -> Content:
         if band_axis < 0 and series.kind != "shaped" and series.axes.endswith("YX"):
             band_axis = 0
         wavelengths, unit = _gdal_wavelengths(tiff.pages[0])
+        tags = {code: tiff.pages[0].tags.get(code) for code in GEOREFERENCE}
+        georeference = {code: (int(tag.dtype), tag.count, tag.value) for code, tag in tags.items() if tag} or None
     if complaints:
         raise ValueError(complaints[0])
-    return Content("TIFF", array, name, None if band_axis < 0 else band_axis, wavelengths, unit)
+    return Content(
+        "TIFF", array, name, None if band_axis < 0 else band_axis, wavelengths, unit, georeference=georeference
+    )
 
 
 def _follow_pages(path: Path) -> None:

@@ -5,7 +5,7 @@ which axis holds the bands, and where the bands lie in nanometres.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,8 @@ class Cube:
         The file's format in words.
     notes
         Sentences on what was concluded, ignored or worth knowing.
+    georeference
+        Where the image lies, in the file's own words (`cube_envi.GEOREFERENCE`, `cube_tiff.GEOREFERENCE`), or None.
     """
 
     array: np.ndarray
@@ -66,6 +68,7 @@ class Cube:
     band_axis: int
     format: str
     notes: tuple[str, ...]
+    georeference: Mapping | None = None
 
 
 def read_cube(
@@ -106,7 +109,8 @@ def read_cube(
     array = np.moveaxis(content.array, axis, 0)
     centres, widths, complaint = _wavelengths(content, len(array))
     notes = (reason, *content.notes, complaint)
-    return Cube(array, centres, widths, content.variable, axis, content.format, tuple(filter(None, notes)))
+    notes = tuple(filter(None, notes))
+    return Cube(array, centres, widths, content.variable, axis, content.format, notes, content.georeference)
 
 
 def files_of(path: str | Path) -> list[Path]:
@@ -143,6 +147,19 @@ def row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
     rows = max(1, BLOCK_VALUES // (array.shape[0] * array.shape[2]))
     for start in range(0, array.shape[1], rows):
         yield array[:, start : start + rows]
+
+
+def full_scale(array: np.ndarray, path: str | Path) -> float:
+    """Return the largest value of (C, H, W) rounded up to one digit (24639: 30000), at most the type's own largest.
+
+    Raises UserError, which names `path`, where no value is positive or one is infinite.
+    """
+    highest = float(np.fmax.reduce([np.fmax.reduce(block, axis=None) for block in row_blocks(array)]))
+    if not 0 < highest < math.inf:
+        raise UserError(f"{path}: the largest value is {highest:g}; set scale to the value that becomes 1")
+    digit = 10.0 ** math.floor(math.log10(highest))
+    rounded = max(highest, math.ceil(highest / digit) * digit)
+    return min(rounded, float(np.iinfo(array.dtype).max)) if array.dtype.kind in "iu" else rounded
 
 
 def _reader(path: Path) -> tuple[str, Callable[[Path, str | None], Content]]:
