@@ -37,6 +37,20 @@ def inspect(args: argparse.Namespace) -> None:
     print(inspection.inspect(args.file, args.variable, args.band_axis, png))
 
 
+def fuse(args: argparse.Namespace) -> None:
+    """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
+    from smifbench.own_fusion import describe, fuse_pair
+    from smifbench.own_pair import read_pair
+
+    reading = ("hsi_variable", "hsi_band_axis", "msi_variable", "msi_band_axis", "wavelengths", "scale")
+    fusing = ("weights", "steps", "config", "psf", "srf", "seed", "device")
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    pair = read_pair(args.hsi, args.msi, **{name: given[name] for name in reading if name in given})
+    print(
+        describe(fuse_pair(pair, args.method, args.output, **{name: given[name] for name in fusing if name in given}))
+    )
+
+
 def cost(args: argparse.Namespace) -> None:
     """Count every network at the paper's sizes, and explain its FLOPs column cell by cell."""
     from smifbench.files import replacing
@@ -88,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--variable", help="name of the variable, where the file holds several")
     added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
     added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
+    _add_fuse_options(command("fuse", fuse))
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")
     added = command("plan", plan)
     added.add_argument("config", help="a config file, such as config/paper.yaml")
@@ -99,12 +114,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_fuse_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--method", required=True, help="a method's name, see the command methods")
+    added.add_argument("--hsi", required=True, metavar="A", help="low-resolution hyperspectral file")
+    added.add_argument("--msi", required=True, metavar="B", help="high-resolution multispectral file, registered to A")
+    added.add_argument("--output", "--out", required=True, metavar="C", help=".npy, .npz, .mat, .hdr, .img or .tif")
+    budget = added.add_mutually_exclusive_group()
+    budget.add_argument("--weights", metavar="W", help="safetensors file of a trained network")
+    budget.add_argument(
+        "--train", dest="steps", type=int, nargs="?", metavar="STEPS", help="train on the pair (default), so many steps"
+    )
+    added.add_argument("--config", help="experiment whose options and recipe the method takes; config/demo.yaml")
+    added.add_argument("--psf", help="a protocol's id, or 'estimate' (default)")
+    added.add_argument("--srf", help="a response's name or CSV file, or 'estimate' (default)")
+    added.add_argument("--wavelengths", help="centres of A's bands in nm: a CSV file, or numbers with commas between")
+    added.add_argument("--scale", type=float, help="value of A that becomes 1; its largest, rounded up, otherwise")
+    for image in ("hsi", "msi"):
+        added.add_argument(f"--{image}-variable", help=f"name of the {image.upper()}'s variable in its file")
+        added.add_argument(f"--{image}-band-axis", type=int, help="axis of its bands, counted from 0")
+    added.add_argument("--seed", type=int, help="of initial weights and patches; 0")
+    added.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where a network runs; auto")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns its exit status, 2 for a user's mistake."""
     args = _parser().parse_args(arguments)
     try:
         args.function(args)
-    except UserError as error:
+    except (UserError, OSError) as error:  # a full disk or a folder without write permission is no defect either
         print(f"smifbench: {error}", file=sys.stderr)
         return 2
     return 0
