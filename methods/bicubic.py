@@ -18,6 +18,7 @@ class Bicubic(FusionMethod):
     title = "Bicubic"
     citation = "keys1981bicubic"
     trainable = False
+    halo = 2  # the kernel spans four LR pixels
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Enlarge (B, C, H/r, W/r) to (B, C, H, W); cubic weights may overshoot the input's range."""

@@ -367,6 +367,7 @@ class CNMF(FusionMethod):
     title = "CNMF"
     citation = "yokoya2012cnmf"
     trainable = False
+    halo = None  # all pixels decide the spectra, and when to stop
 
     def __init__(
         self,

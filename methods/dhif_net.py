@@ -20,6 +20,7 @@ What differs, and why:
   has been applied: no shifted copies of the image, and one set of taps at a time.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -183,6 +184,9 @@ class DHIFNet(FusionMethod):
             if value < 1:
                 raise UserError(f"dhif_net's {name} is {value}; it must be at least 1")
         bands, msi_bands = problem.bands, problem.msi_bands
+        # Convolutions of a stage: 2 before the U-Net, 62 down its five levels, 30 up, 2 in a head. Doublings in the
+        # U-Net see 60 pixels, its poolings up to 16, a filter half its taps; the first image is a bicubic one.
+        self.grid, self.halo = 16, 2 + math.ceil(stages * (2 + 62 + 30 + 2 + 60 + 16 + taps // 2) / problem.ratio)
         self.respond = nn.Sequential(nn.Conv2d(bands, msi_bands, 3, padding=1), nn.LeakyReLU(inplace=True))
         self.respond_back = nn.Sequential(nn.Conv2d(msi_bands, bands, 3, padding=1), nn.LeakyReLU(inplace=True))
         self.blur = _resampling(nn.Conv2d, bands, problem.ratio)

@@ -15,6 +15,8 @@ Differences: the statistics are taken at the low resolution, not from enlarged i
 the enlargement adds. The MSI is reduced by the PSF where it is known, and else by the mean over blocks.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,29 +41,49 @@ class GSA(FusionMethod):
     title = "GSA"
     citation = "aiazzi2007gsa"
     trainable = False
+    halo = None  # the regression takes the whole scene; once made, tiles will do (`for_scene`)
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)
         psf = problem.psf if problem.psf is not None else np.full(2 * [problem.ratio], problem.ratio**-2)
         psf = np.pad(psf, max(0, problem.ratio - len(psf)) // 2)
-        self.margin = (len(psf) - problem.ratio) // 2
         self.register_buffer("psf", torch.as_tensor(psf, dtype=torch.float64), persistent=False)
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
+        return self.for_scene(lr_hsi, hr_msi)(lr_hsi, hr_msi)
+
+    def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "_Prediction":
+        """Make the regression, which is all that takes the whole scene."""
+        with torch.autocast(hr_msi.device.type, enabled=False):
+            # Band by band, because float64 would double the memory of the MSI.
+            lr_msi = torch.cat([_reduce(band.double(), self.psf, self.problem.ratio) for band in hr_msi.split(1, 1)], 1)
+            slopes = _regress(lr_hsi.flatten(2).double(), lr_msi.flatten(2))
+        return _Prediction(self.problem, self.psf, slopes)
+
+
+class _Prediction(FusionMethod):
+    """What GSA does with the slopes (B, C, c) of its regression."""
+
+    def __init__(self, problem: FusionProblem, psf: Tensor, slopes: Tensor) -> None:
+        super().__init__(problem)
+        self.psf, self.slopes = psf, slopes
+        self.halo = 2 + math.ceil((len(psf) - problem.ratio) / 2 / problem.ratio)  # bicubic enlargement, PSF
+
+    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         precision = torch.promote_types(lr_hsi.dtype, torch.float32)
         with torch.autocast(hr_msi.device.type, enabled=False):  # bfloat16 would blur what is predicted
-            lr_msi = self._reduce(hr_msi.double())
-            slopes = _regress(lr_hsi.flatten(2).double(), lr_msi.flatten(2))
-            residual = lr_hsi - _predict(slopes, lr_msi)
-            prediction = _predict(slopes.to(precision), hr_msi.to(precision))
+            lr_msi = _reduce(hr_msi.double(), self.psf, self.problem.ratio)
+            residual = lr_hsi - _predict(self.slopes, lr_msi)
+            prediction = _predict(self.slopes.to(precision), hr_msi.to(precision))
             return prediction + upsample_bicubic(residual.to(precision), hr_msi.shape[-2:])
 
-    def _reduce(self, hr_msi: Tensor) -> Tensor:
-        """Bring (B, c, H, W) to (B, c, H/r, W/r) by the PSF; windows beyond the border see its pixels repeated."""
-        framed = F.pad(hr_msi, 4 * [self.margin], mode="replicate")
-        kernels = self.psf.to(hr_msi.dtype).expand(hr_msi.shape[1], 1, -1, -1)
-        return F.conv2d(framed, kernels, stride=self.problem.ratio, groups=hr_msi.shape[1])
+
+def _reduce(hr_msi: Tensor, psf: Tensor, ratio: int) -> Tensor:
+    """Bring (B, c, H, W) to (B, c, H/r, W/r) by the PSF; windows beyond the border see its pixels repeated."""
+    framed = F.pad(hr_msi, 4 * [(len(psf) - ratio) // 2], mode="replicate")
+    kernels = psf.to(hr_msi.dtype).expand(hr_msi.shape[1], 1, -1, -1)
+    return F.conv2d(framed, kernels, stride=ratio, groups=hr_msi.shape[1])
 
 
 def _regress(hsi: Tensor, msi: Tensor) -> Tensor:

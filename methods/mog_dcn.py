@@ -19,6 +19,8 @@ What differs, and why:
   model would have the opposite ones (the denoised image in the first update, the spatial correction in the second).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -137,6 +139,10 @@ class MoGDCN(FusionMethod):
             raise UserError(
                 f"option kernel of method mog_dcn is {kernel}; at ratio {ratio} it must be odd and at least {ratio}"
             )
+        # A U-Net sees 5 pixels of each level on the way down, 4 at the bottom and 4 on the way up, and 1 at its end. A
+        # stage runs through two U-Nets, each behind two convolutions, or through the blur and its adjoint.
+        unet = 5 * (2**levels - 1) + 4 * 2**levels + 4 * (2**levels - 1) + 1
+        self.grid, self.halo = 2**levels, 2 + math.ceil(stages * max(2 * (2 + unet), kernel) / ratio)
         self.blur = _conv(bands, bands, kernel, stride=ratio)
         self.blur_adjoint = nn.ConvTranspose2d(
             bands, bands, kernel, ratio, padding=kernel // 2, output_padding=ratio - 1

@@ -114,6 +114,7 @@ class MSSJFL(FusionMethod):
 
     title = "MSSJFL"
     citation = "min2021mssjfl"
+    halo = None  # channel attention pools over the whole scene
     # CAVE at ratio 8: 10 000 epochs of 20 images of 100 patches (overlapping ones, hence steps); the learning rate
     # falls after 20, 500 and 2000 epochs.
     recipe = Recipe(

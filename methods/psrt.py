@@ -18,6 +18,8 @@ What differs, and why:
   depend on the order of windows or of tokens in a window, so the result is the same.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -171,6 +173,9 @@ class PSRT(FusionMethod):
             raise UserError(f"psrt's width {width} is no multiple of its {heads} heads; choose heads that divide it")
         if int(width * mlp_ratio) < 1:
             raise UserError(f"psrt's mlp_ratio {mlp_ratio} leaves no hidden channel at width {width}; raise it")
+        # Bicubic enlargement; windows and shuffles stay within a cell of 16 x 16 pixels, where these tile the scene; a
+        # convolution before and one after.
+        self.grid, self.halo = 16, 2 + math.ceil((16 + 1) / problem.ratio)
         self.embed = nn.Conv2d(problem.bands + problem.msi_bands, width, 3, padding=1)
         self.pyramids = nn.ModuleList(
             nn.ModuleList(_WindowToWindow(width, heads, mlp_ratio, window) for window in _WINDOWS)

@@ -204,6 +204,7 @@ class SMIFNet(FusionMethod):
 
     title = "SMIF-NET"
     citation = "xu2025smifnet"
+    halo = None  # band attention and channel excitation sum over the whole scene
     # The size of the patches is ours; the paper gives all the rest.
     recipe = Recipe(loss="l1", optimizer="adam", lr=4e-4, batch=64, patch=128, epochs=2000)
 

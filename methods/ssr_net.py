@@ -17,6 +17,8 @@ Differences:
   an MSI is best given in order of wavelength.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,6 +40,7 @@ class SSRNet(FusionMethod):
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)
+        self.halo = 1 + math.ceil(3 / problem.ratio)  # bilinear enlargement, three 3x3 convolutions
         msi_band_at = _insertion(problem.bands, problem.msi_bands)
         self.register_buffer("inserted", torch.tensor(list(msi_band_at.values())), persistent=False)
         self.register_buffer("positions", torch.tensor(list(msi_band_at)), persistent=False)

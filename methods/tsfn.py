@@ -19,6 +19,8 @@ Differences:
 - The enlargement is a part of `forward`. Outputs are not clipped.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -88,6 +90,8 @@ class TSFN(FusionMethod):
         self, problem: FusionProblem, blocks: int = 12, width: int = 64, freeze_bn_after: int | None = None
     ) -> None:
         super().__init__(problem)
+        # Bicubic enlargement, then 3x3 convolutions: two in a block, two around the blocks, two to fuse.
+        self.halo = 2 + math.ceil((2 * blocks + 4) / problem.ratio)
         self.freeze_bn_after = freeze_bn_after
         self.hsi_branch = _branch(problem.bands, width, blocks)
         self.msi_branch = _branch(problem.msi_bands, width, blocks)

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.profiler import ProfilerActivity, profile
 
 from smifbench import plugins
 from smifbench.devices import device_name
 from smifbench.errors import UserError
+from smifbench.memory import peak_bytes
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
@@ -234,7 +233,7 @@ def measure(
     shapes = _images(method, height, width)
     images = [torch.rand(image.shape, generator=generator).to(device, image.dtype) for image in shapes]
     with torch.no_grad():
-        peak = _peak_bytes(method, images, device)
+        peak = peak_bytes(lambda: method(*images), device)
         seconds = [_seconds(method, images, device) for _ in range(repeats)]
     resident = sum(tensor.nbytes for tensor in (*method.parameters(), *method.buffers(), *images))
     return Measurement(1e3 * statistics.median(seconds), (resident + peak) / 1e6, device_name(device))
@@ -429,18 +428,3 @@ def _seconds(method: FusionMethod, images: list[Tensor], device: torch.device) -
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter() - started
-
-
-def _peak_bytes(method: FusionMethod, images: list[Tensor], device: torch.device) -> int:
-    """Largest sum of tensors held at once during a forward, beyond those that were there before."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        method(*images)
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        method(*images)
-    changes = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
-    changes.sort(key=lambda event: event.start_ns())
-    return max(accumulate(event.nbytes() for event in changes), default=0)

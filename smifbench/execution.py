@@ -14,7 +14,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
@@ -82,10 +81,19 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
         state.unlink(missing_ok=True)
 
 
-def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | None, target: Path) -> None:
+def fuse_run(
+    run: Run,
+    pairs: Path,
+    options: dict,
+    device: str,
+    trained: Path | None,
+    target: Path,
+    memory_gb: float | None = None,
+) -> None:
     """Fuse the pairs' test split and write `<scene>.npy`, float32 (C, H, W), and facts to the folder `target`.
 
-    `trained` is the folder that `train_run` wrote, or None for a method that only solves.
+    `trained` is the folder that `train_run` wrote, or None for a method that only solves; `memory_gb` is
+    the bound that `fuse` keeps.
     """
     if reason := unavailable(pairs):
         return _not_run(reason, target)
@@ -101,9 +109,8 @@ def fuse_run(run: Run, pairs: Path, options: dict, device: str, trained: Path | 
         seconds = {}
         for pair in load_pairs(pairs, "test"):
             started = time.perf_counter()
-            estimate = fuse(model, pair.lr_hsi, pair.hr_msi, where)
+            fuse(model, pair.lr_hsi, pair.hr_msi, where, memory_gb, folder / f"{pair.scene}.npy")
             seconds[pair.scene] = round(time.perf_counter() - started, 4)
-            np.save(folder / f"{pair.scene}.npy", estimate)
         return {**training, "fuse_seconds": seconds}
 
     if before.get("status", "ok") != "ok":

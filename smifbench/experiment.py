@@ -32,6 +32,7 @@ class Experiment:
     methods: dict[tuple[str, str], dict]
     threads: int
     device: str
+    memory_gb: float | None
 
     def reader(self, dataset: str) -> str:
         """Name of the file under `datasets/` that reads a data set: its own name, unless the config states `reader`."""

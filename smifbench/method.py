@@ -83,6 +83,12 @@ class FusionMethod(nn.Module):
     trainable: ClassVar[bool] = True
     dead_parameters: ClassVar[dict[str, str]] = {}
     """Parameters that never receive a gradient: name -> reason."""
+    halo: int | None = None
+    """How far a fused pixel sees: LR pixels around its own LR pixel; None: over the whole scene. Options may set it.
+    A method that declares it can fuse large scenes in tiles."""
+    grid: int = 1
+    """HR pixels of which the origin and the sides of a tile must be multiples, for its pooling or windows to fall as in
+    the whole scene."""
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__()
@@ -96,6 +102,14 @@ class FusionMethod(nn.Module):
     def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str = "l1") -> Tensor:
         """Scalar loss of a batch against `hr_hsi` (B, C, H, W); `loss` is the recipe's name for it."""
         return LOSSES[loss](self(lr_hsi, hr_msi), hr_hsi)
+
+    def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "FusionMethod":
+        """Return a method that fuses tiles of this one scene as this method fuses all of it.
+
+        A solver whose only view of the whole scene is a few statistics takes them here, from (1, C, H/r, W/r) and
+        (1, c, H, W), and returns what is then to be done, with its halo.
+        """
+        return self
 
     @classmethod
     def skip(cls, problem: FusionProblem) -> str | None:

@@ -26,6 +26,16 @@ class ScaledNetwork(nn.Module):
             self.register_buffer(f"{image}_shift", torch.zeros(channels, 1, 1))
             self.register_buffer(f"{image}_scale", torch.ones(channels, 1, 1))
 
+    @property
+    def halo(self) -> int | None:
+        """The network's halo, which maps of single pixels do not widen."""
+        return self.network.halo
+
+    @property
+    def grid(self) -> int:
+        """The network's grid."""
+        return self.network.grid
+
     def fit(self, scaling: str, lr_hsi: Sequence[Tensor], hr_msi: Sequence[Tensor]) -> None:
         """Set the maps from the training images, lists of (C, h, w) and (c, H, W); `scaling` as in `Recipe`."""
         if scaling == "none":

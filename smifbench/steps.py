@@ -67,7 +67,7 @@ def fuse(args: argparse.Namespace) -> None:
 
     _use_threads(args.threads)
     _be_deterministic()
-    execution.fuse_run(args.run, args.pairs, args.options, args.device, args.trained, args.output)
+    execution.fuse_run(args.run, args.pairs, args.options, args.device, args.trained, args.output, args.memory_gb)
 
 
 def score(args: argparse.Namespace) -> None:
@@ -241,6 +241,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--state", type=Path, required=True)
     command = step(fuse, method, network)
     command.add_argument("--trained", type=Path)
+    command.add_argument("--memory-gb", type=float)
     command = step(score, method)
     command.add_argument("--experiment", required=True)
     command.add_argument("--fused", type=Path, required=True)

@@ -244,6 +244,15 @@ def test_own_cubes_need_a_few_lines_of_config(workbench):
     assert json.loads(sidecar.read_text())["full_scale"] == 10000
 
 
+def test_the_bound_on_memory_reaches_fusing_alone(workbench):
+    arguments = ["--dry-run", "--printshellcmds", "--forceall"]
+    _, output = attempt(workbench, {**TINY, "memory_gb": 0.5}, *arguments)
+    bounded = [line for line in output.splitlines() if "--memory-gb 0.5" in line]
+    assert len(bounded) == 3
+    assert all("smifbench.steps fuse" in line for line in bounded)
+    assert "--memory-gb" not in attempt(workbench, TINY, *arguments)[1]
+
+
 def test_an_edited_figure_retrains_nothing(workbench):
     jobs = reruns(workbench, "smifbench/figures.py")
     assert "figures" in jobs

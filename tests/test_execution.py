@@ -52,6 +52,14 @@ def test_a_network_is_trained_and_fuses_from_its_saved_weights(pairs, tmp_path):
     assert np.load(tmp_path / "fused" / "second.npy").shape == (6, 32, 32)
 
 
+def test_a_scene_too_large_for_the_memory_fails_with_a_sentence_where_the_method_needs_all_of_it(pairs, tmp_path):
+    execution.fuse_run(run_of("cnmf"), pairs, {}, "cpu", None, tmp_path / "fused", memory_gb=1e-6)
+    facts = json.loads((tmp_path / "fused" / "facts.json").read_text())
+    assert facts["status"] == "failed"
+    assert "the method sees all of it at once; give it more memory (memory_gb)" in facts["message"]
+    assert [path.name for path in (tmp_path / "fused").iterdir()] == ["facts.json"]
+
+
 class Spy(FusionMethod):
     """Solver with a buffer that tells where its images and its buffer are."""
 

@@ -19,7 +19,7 @@ rule collect:
 rule cost:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
-        code("cost", "method", "problem", "devices"),
+        code("cost", "method", "problem", "devices", "memory"),
         PUBLISHED,
         pairs=cost_pairs,
     output:

@@ -32,7 +32,7 @@ rule train:
 rule fuse:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "inference", "execution", "scenes"),
+        code("method", "problem", "scaling", "inference", "memory", "execution", "scenes"),
         pairs=pairs_folder,
         trained=trained_folder,
     output:
@@ -49,11 +49,12 @@ rule fuse:
         options=options_json,
         device=EXPERIMENT.device,
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
+        memory=["--memory-gb", EXPERIMENT.memory_gb] if EXPERIMENT.memory_gb else [],
     message:
         "fuse {wildcards.dataset} x{wildcards.ratio} with {wildcards.method}/{wildcards.variant}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {params.device:q} --threads {threads} --output {output:q} --log {log:q}"
+        "--device {params.device:q} {params.memory:q} --threads {threads} --output {output:q} --log {log:q}"
 
 
 rule score:
