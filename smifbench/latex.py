@@ -17,7 +17,7 @@ SETUP = r"\sisetup{mode=match,propagate-math-font,reset-text-series=false,retain
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"°": r"\textdegree{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "∞": r"$\infty$"}
+    | {"°": r"\textdegree{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---", "∞": r"$\infty$"}
 )
 
 DIGITS = re.compile(r"(?P<sign>[-+<]?)(?P<whole>\d+)(?:\.(?P<decimals>\d+))?")
@@ -49,8 +49,8 @@ MISSING = Cell("--")
 
 
 def escape(text: str) -> str:
-    """Return `text` with LaTeX's special characters escaped."""
-    return text.translate(SPECIAL)
+    """Return `text` with LaTeX's special characters escaped, and "?" for what its Latin fonts lack."""
+    return re.sub(r"[^\x20-\x7e\u00a0-\u017f‘’“”…]", "?", text.translate(SPECIAL))
 
 
 def p_value(p: float) -> Cell:

@@ -270,7 +270,7 @@ def _audit_table(table: int, rows: pd.DataFrame) -> str:
         rf"Audit of the paper's Table {table} ({PAPER_DATASETS[rows.dataset.iloc[0]]}): ours minus published. "
         rf"{YES}\ reproduced; unmarked: differs; in grey brackets: not comparable; --: not run."
     )
-    notes = [rf"\textsuperscript{{{letter}}}\,{escape(remark)}." for remark, letter in letters.items()]
+    notes = [rf"\textsuperscript{{{letter}}}\,{_short(remark)}." for remark, letter in letters.items()]
     heads = ["Method", *(r"FLOPs (\num{e12})" if metric == FLOPS else _heading(metric) for metric in metrics)]
     return latex.table(caption, latex.tabular(heads, lines), notes, separation="8pt")
 
@@ -279,7 +279,7 @@ def _audited(cell: tuple, letters: dict[str, str]) -> Cell:
     """Print one audited cell; a new remark gets the next letter."""
     remark = cell.reason if cell.status in ("not comparable", "not run") else cell.remark
     if remark and remark not in letters:
-        letters[remark] = string.ascii_letters[len(letters)]
+        letters[remark] = string.ascii_lowercase[len(letters) % 26] * (1 + len(letters) // 26)
     after = (r"\,\checkmark" if cell.status == "reproduced" else "") + (
         rf"\textsuperscript{{{letters[remark]}}}" if remark else ""
     )
@@ -453,7 +453,7 @@ def _notes(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> l
         notes.append(rf"Mean $\pm$ standard deviation over {seeds} seeds; a method without randomness has one.")
     if _in_paper(columns) and rows.dataset.iloc[0] in TABLE_NUMBER:
         notes.append("In grey the paper's values, in brackets those that do not compare with ours (see the audit).")
-    notes += [f"Not run: {escape(reason)}." for reason in rows[rows.status == "not run"].message.unique()]
+    notes += [f"Not run: {_short(reason)}." for reason in rows[rows.status == "not run"].message.unique()]
     bad = rows[rows.status.isin(["failed", "skipped"])].drop_duplicates(["ratio", "method", "variant", "seed"])
     for (ratio, method, variant, status, message), same in bad.groupby(
         ["ratio", "method", "variant", "status", "message"], sort=False
@@ -461,8 +461,12 @@ def _notes(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> l
         count = rows[(rows.ratio == ratio) & (rows.method == method) & (rows.variant == variant)].seed.nunique()
         which = f", {len(same)} of {count} seeds" if count > 1 else ""
         title = _title(experiment, method, variant)
-        notes.append(rf"$^\dagger${title}, ratio {ratio}{which}: {status}: {escape(textwrap.shorten(message, 160))}.")
+        notes.append(rf"$^\dagger${title}, ratio {ratio}{which}: {status}: {_short(message)}.")
     return notes + _note(experiment)
+
+
+def _short(message: str) -> str:
+    return escape(textwrap.shorten(message.rstrip("."), 200))
 
 
 def _note(experiment: Mapping) -> list[str]:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from smifbench.latex import PACKAGES, Cell, Row, number, p_value, table, tabular
+from smifbench.latex import PACKAGES, Cell, Row, escape, number, p_value, table, tabular
 
 
 def column(*cells):
@@ -23,6 +23,11 @@ def test_a_column_has_room_for_its_widest_number_and_deviation():
 
 def test_a_column_without_numbers_is_centred():
     assert column(Cell("--"), Cell("--", after="x")) == ("c", ["--", r"--\rlap{x}"])
+
+
+def test_text_is_escaped_and_what_latin_fonts_lack_is_a_question_mark():
+    assert escape(r"a_b & 5 % \x") == r"a\_b \& 5 \% \textbackslash{}x"
+    assert escape("Müller’s ±1°: \x1b[1m模型") == r"Müller’s $\pm$1\textdegree{}: ?[1m??"
 
 
 def test_special_values_are_words():

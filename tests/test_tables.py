@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from smifbench.auditing import audit
 from smifbench.results import COST_COLUMNS, METRICS, METRICS_COLUMNS, leaderboard, load_published
 from smifbench.tables import (
     PAPER,
+    PAPER_TITLES,
     WALD,
     ablation_table,
     audit_tables,
@@ -250,6 +252,17 @@ def test_audit_shows_a_row_for_each_published_row_and_its_reason():
     assert r"0.00 {\rlap{\,\checkmark}}" in table
     assert "the printed RASE is 0.4 \\% below four times the printed ERGAS" in table
     assert sum(line.startswith("SMIF-NET") for line in text.splitlines()) == 6 + 5 + 5
+
+
+def test_audit_has_a_mark_for_any_number_of_failures():
+    table = rows(dict.fromkeys(PAPER_TITLES, math.nan))
+    table = pd.concat([table, table.assign(ratio=8)], ignore_index=True)
+    table["message"] = [f"error {index}" for index in range(len(table))]
+    text = audit_tables(audit(table.assign(experiment="e")), EXPERIMENT)
+    notes = text[text.index("paper's Table 1") : text.index("paper's Table 2")]
+    assert all(f"failed: error {index}" in notes for index in range(len(table)))
+    letters = re.findall(r"\\textsuperscript\{(\w+)\}\\,", notes)
+    assert len(letters) == len(set(letters)) > 26
 
 
 # a leaderboard in LaTeX
