@@ -1,82 +1,147 @@
-"""Which figures an experiment has, and the estimates that they show."""
+"""Which figures an experiment has, and the rows and images that they show."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from smifbench import figures
+from smifbench import charts, figures
+from smifbench.comparison import Comparison, load_comparisons
 from smifbench.files import read_json, replacing_folder
 from smifbench.results import load_results
 from smifbench.run import Run
-from smifbench.scenes import load_pairs, load_problem
+from smifbench.statistics import ranks
 
 CAPTIONS = {
-    "fig2_pseudo_colour": "Pseudo-colour images of reference and estimates; below each, the framed square magnified.",
-    "fig3_error_maps": "Absolute error, averaged over the bands, on one scale for all methods.",
-    "fig4_grey_scale": "One band of reference and estimates; below each, the framed square magnified.",
-    "fig5_error_maps": "Absolute error in that band, on one scale for all methods.",
-    "fig6_spectra": "Spectra of one pixel; the inset magnifies where the methods differ most.",
-    "accuracy_against_cost": "Accuracy against the cost of one test image; a bubble's area follows the parameters.",
+    "fig2_pseudo_colour": "Pseudo-colour images of reference and estimates, one stretch from the reference; below each, "
+    "the framed square magnified.",
+    "fig3_error_maps": "Absolute error, averaged over the bands, on one scale for all methods; below each, the framed "
+    "square magnified.",
+    "fig4_grey_scale": "One band of reference and estimates on one scale; below each, the framed square magnified.",
+    "fig5_error_maps": "Absolute error in that band, on one scale for all methods; below each, the framed square "
+    "magnified.",
+    "fig6_spectra": "Spectra of three pixels, drawn at random from the brighter half of the scene; each inset magnifies "
+    "the stretch where the median method errs most.",
+    "accuracy_against_macs": "Accuracy against the multiply-adds of one test image; a marker's area grows with the "
+    "network's parameters.",
+    "accuracy_against_parameters": "Accuracy against the number of parameters; a marker's area grows with the "
+    "multiply-adds of one test image.",
     "training_curves": "Accuracy on the validation scenes while training. The curves chose nothing.",
+    "band_psnr": "Accuracy of every band of the scene in the images above.",
+    "scene_spread": "Accuracy of every test scene and seed; the bar is the median.",
+    "critical_difference": "Mean ranks by PSNR over scenes and settings, 1 being the best. Methods under one bar do not "
+    "differ significantly by Nemenyi's test.",
 }
 """Figures by file name, in order, with their captions."""
+
+COLOUR_SET, GREY_SET, RATIO = "cave", "wdcm", 8
+"""Data sets of the paper's Figures 2 and 3 and of its Figures 4 and 5, and the ratio of all its figures."""
 
 
 def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     """Draw all figures of the experiment in the folder `results` into the folder `target`.
 
-    Images come from the highest ratio under the first protocol and from the first seed: Figures 2 and 3 show the first
-    data set, Figures 4 and 5 the last, Figure 6 all. `pairs` is the folder of all simulated pairs.
+    Images show the first test scene under the first protocol and from the first seed, as the paper does on CAVE (in
+    colour) and WDCM (in grey) at ratio 8; without them on the first and the last data set, at the highest ratio.
+    `pairs` is the folder of all simulated pairs. A figure without data is left out.
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
-    titles = {key: about["title"] for key, about in experiment["methods"].items()}
-    comparisons = [
-        comparison
-        for dataset, about in experiment["datasets"].items()
-        if (comparison := _compare(results, pairs / about["data"], metrics[metrics.dataset == dataset], titles))
-    ]
+    looks = figures.styles([about["title"] for about in experiment["methods"].values()])
+    shown = _shown(load_comparisons(results, pairs, experiment, metrics))
+    metrics = _named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment)
     with replacing_folder(target) as folder:
-        if comparisons:
-            first, last = comparisons[0], comparisons[-1]
-            figures.save(figures.pseudo_colour(first), folder, "fig2_pseudo_colour")
-            figures.save(figures.error_maps(first), folder, "fig3_error_maps")
-            figures.save(figures.grey_scale(last), folder, "fig4_grey_scale")
-            figures.save(figures.error_maps(last, figures.GREY_NM), folder, "fig5_error_maps")
-            figures.save(figures.spectra(comparisons), folder, "fig6_spectra")
-        cost = pd.read_csv(results / "cost.csv")
-        scored = metrics[metrics.protocol == metrics.protocol.iloc[0]]
-        figures.save(figures.accuracy_against_cost(scored, cost, titles), folder, "accuracy_against_cost")
-        histories = _histories(results, metrics, titles)
-        if histories:
-            figures.save(figures.training_curves(histories), folder, "training_curves")
+        _draw_images(shown, folder)
+        _draw_charts(results, metrics, shown, experiment, looks, folder)
 
 
-def _first_runs(metrics: pd.DataFrame) -> list[Run]:
-    """Runs that went well, of the first protocol, highest ratio and first seed in `metrics`."""
-    rows = metrics[(metrics.protocol == metrics.protocol.iloc[0]) & (metrics.ratio == metrics.ratio.max())]
-    rows = rows[(rows.seed == rows.seed.iloc[0]) & (rows.status == "ok")]
+def _draw_images(shown: Mapping[str, Comparison], folder: Path) -> None:
+    if not shown:
+        return
+    colour = shown.get(COLOUR_SET, next(iter(shown.values())))
+    grey = shown.get(GREY_SET, list(shown.values())[-1])
+    figures.save(figures.pseudo_colour(colour), folder, "fig2_pseudo_colour")
+    figures.save(figures.error_maps(colour), folder, "fig3_error_maps")
+    figures.save(figures.grey_scale(grey), folder, "fig4_grey_scale")
+    figures.save(figures.error_maps(grey, figures.GREY_NM), folder, "fig5_error_maps")
+    figures.save(figures.spectra(list(shown.values())), folder, "fig6_spectra")
+
+
+def _draw_charts(
+    results: Path,
+    metrics: pd.DataFrame,
+    shown: Mapping[str, Comparison],
+    experiment: Mapping,
+    looks: charts.Looks,
+    folder: Path,
+) -> None:
+    scored = metrics[metrics.status == "ok"]
+    points = _points(scored, _named(pd.read_csv(results / "cost.csv"), experiment))
+    if len(points):
+        figures.save(charts.accuracy_against_cost(points, "gmacs", "params", looks), folder, "accuracy_against_macs")
+        chart = charts.accuracy_against_cost(points, "params", "gmacs", looks)
+        figures.save(chart, folder, "accuracy_against_parameters")
+    histories = _histories(results, scored, experiment["seeds"][0])
+    if len(histories):
+        figures.save(charts.training_curves(histories, looks), folder, "training_curves")
+    if shown:
+        figures.save(charts.band_psnr(_bands(shown.values()), looks), folder, "band_psnr")
+    if len(scored):
+        figures.save(charts.scene_spread(scored, looks), folder, "scene_spread")
+    ranked = ranks(metrics).dropna()
+    if len(ranked):
+        titles = [experiment["methods"]["/".join(method)]["title"] for method in ranked.index]
+        difference = ranked.critical_difference.iloc[0]
+        chart = charts.critical_difference(dict(zip(titles, ranked["rank"], strict=True)), difference)
+        figures.save(chart, folder, "critical_difference")
+
+
+def _shown(comparisons: list[Comparison]) -> dict[str, Comparison]:
+    """One comparison for each data set, at the paper's ratio or else at the highest."""
+    by_ratio = sorted(comparisons, key=lambda comparison: (comparison.ratio == RATIO, comparison.ratio))
+    best = {comparison.dataset: comparison for comparison in by_ratio}
+    return {comparison.dataset: best[comparison.dataset] for comparison in comparisons}
+
+
+def _named(rows: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
+    """Add the columns `title` of the method and `setting`, as charts print them."""
+    keys = rows.method + "/" + rows.variant
+    titles = {key: about["title"] for key, about in experiment["methods"].items()}
+    datasets = {name: about["title"] for name, about in experiment["datasets"].items()}
+    setting = rows.dataset.map(datasets) + ", ratio " + rows.ratio.astype(str)
+    return rows.assign(title=keys.map(titles), setting=setting)
+
+
+def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    """Mean PSNR, parameters and multiply-adds of every network that was counted."""
+    keys = ["setting", "title"]
+    means = scored.groupby(keys, sort=False).psnr.mean().reset_index()
+    return means.merge(cost[[*keys, "params", "gmacs"]], on=keys).dropna(subset=["gmacs"])
+
+
+def _histories(results: Path, scored: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Training histories of the first seed's runs that validated anything."""
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
-    return [Run(**row) for row in rows[keys].drop_duplicates().to_dict("records")]
+    runs = scored[scored.seed == seed].drop_duplicates(keys)
+    histories = [
+        pd.read_csv(path).assign(title=row["title"], setting=row["setting"])
+        for row in runs.to_dict("records")
+        if (path := results / "runs" / Run(**{key: row[key] for key in keys}).folder / "trained/history.csv").exists()
+    ]
+    return pd.concat(histories).dropna(subset=["val_psnr"]) if histories else pd.DataFrame()
 
 
-def _compare(results: Path, pairs: Path, metrics: pd.DataFrame, titles: dict[str, str]) -> figures.Comparison | None:
-    """Load the first test scene of a data set with all its estimates; None where no method went well."""
-    runs = _first_runs(metrics)
-    if not runs:
-        return None
-    folder = pairs / runs[0].protocol / f"x{runs[0].ratio}"
-    pair = load_pairs(folder, "test")[0]
-    estimates = {
-        titles[f"{run.method}/{run.variant}"]: np.load(results / "runs" / run.folder / "fused" / f"{pair.scene}.npy")
-        for run in runs
-    }
-    wavelengths = load_problem(folder).wavelengths_nm
-    return figures.Comparison(runs[0].dataset, runs[0].ratio, pair.scene, wavelengths, pair.hr_hsi, estimates)
-
-
-def _histories(results: Path, metrics: pd.DataFrame, titles: dict[str, str]) -> dict[str, pd.DataFrame]:
-    """Training histories of the first data set's runs, by the method's title."""
-    runs = _first_runs(metrics[metrics.dataset == metrics.dataset.iloc[0]])
-    paths = {titles[f"{run.method}/{run.variant}"]: results / "runs" / run.folder / "trained" for run in runs}
-    return {title: pd.read_csv(path / "history.csv") for title, path in paths.items() if path.exists()}
+def _bands(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
+    """PSNR of every band, method and comparison."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "setting": comparison.title,
+                "title": title,
+                "nm": comparison.wavelengths_nm,
+                "psnr": np.where(np.isfinite(values := comparison.band_psnr(title)), values, np.nan),
+            }
+        )
+        for comparison in comparisons
+        for title in comparison.estimates
+    )
