@@ -49,7 +49,7 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
     looks = figures.styles([about["title"] for about in experiment["methods"].values()])
     shown = _shown(load_comparisons(results, pairs, experiment, metrics))
-    metrics = _named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment)
+    metrics = named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment)
     with replacing_folder(target) as folder:
         _draw_images(shown, folder)
         _draw_charts(results, metrics, shown, experiment, looks, folder)
@@ -76,7 +76,7 @@ def _draw_charts(
     folder: Path,
 ) -> None:
     scored = metrics[metrics.status == "ok"]
-    points = _points(scored, _named(pd.read_csv(results / "cost.csv"), experiment))
+    points = _points(scored, named(pd.read_csv(results / "cost.csv"), experiment))
     if len(points):
         figures.save(charts.accuracy_against_cost(points, "gmacs", "params", looks), folder, "accuracy_against_macs")
         chart = charts.accuracy_against_cost(points, "params", "gmacs", looks)
@@ -103,13 +103,19 @@ def _shown(comparisons: list[Comparison]) -> dict[str, Comparison]:
     return {comparison.dataset: best[comparison.dataset] for comparison in comparisons}
 
 
-def _named(rows: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
-    """Add the columns `title` of the method and `setting`, as charts print them."""
+def named(rows: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
+    """Add what charts and the report print: `title` of the method, `dataset_title`, and `setting`, which has the ratio.
+
+    What the experiment does not hold keeps its name.
+    """
     keys = rows.method + "/" + rows.variant
-    titles = {key: about["title"] for key, about in experiment["methods"].items()}
-    datasets = {name: about["title"] for name, about in experiment["datasets"].items()}
-    setting = rows.dataset.map(datasets) + ", ratio " + rows.ratio.astype(str)
-    return rows.assign(title=keys.map(titles), setting=setting)
+    titles = keys.map({key: about["title"] for key, about in experiment["methods"].items()})
+    datasets = rows.dataset.map({name: about["title"] for name, about in experiment["datasets"].items()})
+    return rows.assign(
+        title=titles.fillna(keys.str.removesuffix("/default")),
+        dataset_title=(datasets := datasets.fillna(rows.dataset)),
+        setting=datasets + ", ratio " + rows.ratio.astype(str),
+    )
 
 
 def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:

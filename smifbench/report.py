@@ -1,109 +1,273 @@
-"""The HTML report: one file that opens offline and holds the leaderboard, figures, cost and provenance."""
+"""The HTML report: one file that opens offline and holds the leaderboard, the audit, images, figures and provenance."""
 
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
 from smifbench import plugins
+from smifbench.auditing import FLOPS, audit
+from smifbench.comparison import load_comparisons
+from smifbench.figures import styles
 from smifbench.files import read_json, write_text
-from smifbench.gallery import CAPTIONS
+from smifbench.gallery import CAPTIONS, named
 from smifbench.provenance import code_id
-from smifbench.results import CELL, METRICS, leaderboard, load_results, mark_best, published_value
+from smifbench.results import CELL, METRICS, load_results, mark_best, seed_means
+from smifbench.statistics import REFERENCE, claims, intervals, significance
+from smifbench.viewer import error_colours, view
 
-TEMPLATE = plugins.ROOT / "workflow" / "report" / "report.html.j2"
+TEMPLATES = plugins.ROOT / "workflow" / "report"
 
 CONTROL = "gsa"
 """The linear method that a trained network must beat to count as trained."""
 
+SETTING = ["dataset", "protocol", "ratio"]
 
-def write_report(results: Path, target: Path) -> None:
-    """Write the report of the experiment in the folder `results` to the file `target`."""
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells."""
+
+    label: str
+    digits: int | None = None
+    css: str = ""
+
+
+PLACE = {"title": Column("Method"), "dataset_title": Column("Data set"), "ratio": Column("Ratio", 0)}
+PROTOCOL = {"protocol": Column("Protocol")}
+
+BOARD = (
+    PLACE
+    | PROTOCOL
+    | {
+        name: Column(
+            f"{metric.label.removesuffix(' (paper)')}{f' ({metric.unit})' if metric.unit else ''} "
+            f"{'↑' if metric.higher_better else '↓'}",
+            metric.digits,
+            "paper" if name.startswith("paper_") else "wald",
+        )
+        for name, metric in METRICS.items()
+    }
+    | {"train_steps": Column("Training steps", 0)}
+)
+
+AUDIT = PLACE | {
+    "table": Column("Table", 0),
+    "metric_label": Column("Metric"),
+    "published": Column("Published", 4),
+    "ours": Column("Measured", 4),
+    "interval": Column("Next seed, 95 %"),
+    "status": Column("Status", css="status"),
+    "reason": Column("Reason", css="long"),
+}
+
+STATISTICS = (
+    PLACE
+    | PROTOCOL
+    | {
+        "mean": Column("PSNR (dB)", 2),
+        "interval": Column("95 % interval"),
+        "scenes": Column("Scenes", 0),
+        "seeds": Column("Seeds", 0),
+        "median_difference": Column("Median difference from SMIF-NET (dB)", 2),
+        "pairs": Column("Pairs", 0),
+        "p_holm": Column("p (Holm)", 4),
+        "verdict": Column("Verdict", css="long"),
+    }
+)
+
+COST = PLACE | {
+    "size": Column("Size"),
+    "params_millions": Column("Parameters (10⁶)", 3),
+    "gmacs": Column("MACs (10⁹)", 3),
+    "gmacs_thop": Column("thop (10⁹)", 3),
+    "published_tflops": Column("Published (10¹²)", 3),
+    "latency_ms": Column("Latency (ms)", 1),
+    "peak_memory_mb": Column("Peak memory (MB)", 1),
+    "device": Column("Device"),
+}
+
+DATA = {
+    "dataset_title": Column("Data set"),
+    "protocol": Column("Protocol"),
+    "ratio": Column("Ratio", 0),
+    "scene": Column("Test scene"),
+    "data": Column("Hash of its images"),
+}
+
+
+def write_report(results: Path, pairs: Path, target: Path) -> None:
+    """Write the report of the experiment in the folder `results` to the file `target`.
+
+    `pairs` is the folder of all simulated pairs, of which the page shows the references.
+    """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
-    cost = pd.read_csv(results / "cost.csv")
-    cited = [*experiment["methods"].values(), *experiment["datasets"].values()]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    metrics, cost = named(metrics, experiment), named(pd.read_csv(results / "cost.csv"), experiment)
+    audited = named(audit(metrics, cost, experiment), experiment)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(
         experiment=experiment,
-        boards=[
-            _board(rows, experiment, *setting)
-            for setting, rows in metrics.groupby(["dataset", "protocol", "ratio"], sort=False)
-        ],
         untrained=_untrained(metrics, experiment),
-        failures=metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"]),
-        cost=_cost(cost, experiment),
-        figures=[
-            {"name": name, "caption": caption, "data": _data_uri(results / "figures" / f"{name}.png")}
-            for name, caption in CAPTIONS.items()
-            if (results / "figures" / f"{name}.png").exists()
-        ],
-        provenance={
-            "code of this report": code_id(),
-            "code of the runs": ", ".join(sorted(metrics.code.unique())),
-            "devices": ", ".join(sorted(metrics.device.unique())),
-            "hardware": experiment["hardware"],
-            **{f"{package} version": version for package, version in experiment["versions"].items()},
-            **{f"data {scene}": value for scene, value in metrics.groupby("scene", sort=False)["data"].first().items()},
-        },
-        citations=list(dict.fromkeys(about["bibtex"] for about in cited if about["bibtex"])),
+        failures=metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"]).to_dict("records"),
+        board=_board(metrics),
+        audit=_table(_printed_audit(audited), AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
+        audit_counts=audited.status.value_counts().to_dict(),
+        views=_views(results, pairs, experiment, metrics),
+        error_colours=error_colours(),
+        figures=_figures(results / "figures"),
+        cost=_table(_printed_cost(cost), COST, ["dataset_title", "ratio"]),
+        claims=_claims(metrics, experiment),
+        statistics=_table(_statistics(metrics, experiment), STATISTICS, ["dataset_title", "ratio", "protocol"]),
+        robustness=_robustness(results / "robustness.csv"),
+        provenance=_provenance(experiment, metrics),
+        data=_table(metrics.drop_duplicates([*SETTING, "scene"]), DATA, []),
+        citations=_citations(experiment),
         config=json.dumps({key: experiment[key] for key in ("datasets", "protocols", "ratios", "seeds")}, indent=2),
     )
     write_text(target, page)
 
 
-def _board(rows: pd.DataFrame, experiment: Mapping, dataset: str, protocol: str, ratio: int) -> dict:
-    """One leaderboard: every method's metrics in both conventions, the published values, best and second marked."""
-    names = [name for name in METRICS if not name.startswith("paper_")]
-    measured = leaderboard(rows, names)
-    paper = leaderboard(rows, [name for name in names if f"paper_{name}" in METRICS], convention="paper")
-    table = pd.concat([measured, paper], axis=1)[dataset, ratio]
-    marks = {name: mark_best(table[name], METRICS[name].higher_better, METRICS[name].digits) for name in table}
-    lines = []
-    for index, (method, variant) in enumerate(table.index):
-        cells = []
-        for name in table:
-            best, second = marks[name]
-            value = table[name].iloc[index]
-            cells.append(
-                {
-                    "value": None if pd.isna(value) else float(value),
-                    "text": _text(value, METRICS[name].digits),
-                    "mark": "best" if index in best else "second" if index in second else "",
-                    "published": _published(experiment, dataset, ratio, method, variant, name),
-                }
-            )
-        steps = rows[(rows.method == method) & (rows.variant == variant)].train_steps.mean()
-        lines.append({"title": experiment["methods"][f"{method}/{variant}"]["title"], "cells": cells, "steps": steps})
+def _table(frame: pd.DataFrame, columns: Mapping[str, Column], choices: Sequence[str]) -> dict:
+    """A table as the template prints it.
+
+    Every cell has the value that it is sorted by and its text; every row can be chosen by its values in `choices`.
+    Where the frame has them, columns `<name>_text` are printed in place of the values, `<name>_note` in small print
+    behind them, and `<name>_mark` is the class of the cells ("best").
+    """
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return {
-        "title": f"{experiment['datasets'][dataset]['title']}, ratio {ratio}",
-        "protocol": protocol,
-        "metrics": {name: METRICS[name] for name in table},
-        "lines": lines,
+        "columns": list(columns.values()),
+        "choices": {choice: list(dict.fromkeys(str(row[choice]) for row in rows)) for choice in choices},
+        "labels": {choice: columns[choice].label for choice in choices},
+        "rows": [
+            {
+                "title": row.get("title", ""),
+                "choices": {choice: str(row[choice]) for choice in choices},
+                "cells": [
+                    {
+                        "value": row[name],
+                        "text": row.get(f"{name}_text") or _text(row[name], column.digits),
+                        "mark": row.get(f"{name}_mark", ""),
+                        "note": row.get(f"{name}_note", ""),
+                    }
+                    for name, column in columns.items()
+                ],
+            }
+            for row in rows
+        ],
     }
 
 
-def _text(value: float, digits: int) -> str:
-    if pd.isna(value):
+def _text(value: object, digits: int | None) -> str:
+    if value is None:
         return "–"
+    if digits is None:
+        return str(value)
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def _published(experiment: Mapping, dataset: str, ratio: int, method: str, variant: str, metric: str) -> str:
-    if experiment["methods"][f"{method}/{variant}"]["options"]:
-        return ""  # another network than the published one
-    value = published_value(dataset, ratio, method, variant, metric)
-    return "" if pd.isna(value) else f"{value:.{METRICS[metric].digits}f}"
+def _board(metrics: pd.DataFrame) -> dict:
+    """Means of every setting and method in both conventions, deviations over seeds, best and second marked."""
+    seeds = seed_means(metrics).groupby(level=CELL, sort=False)
+    facts = metrics.groupby(CELL, sort=False).agg(
+        {"title": "first", "dataset_title": "first", "train_steps": "mean"}
+    )
+    board, deviations = facts.join(seeds.mean()), seeds.std()
+    for name, metric in METRICS.items():
+        notes = [f"± {value:.{metric.digits}f}" if value == value else "" for value in deviations[name]]
+        marks = board.groupby(level=SETTING, sort=False)[name].transform(_marks, metric.higher_better, metric.digits)
+        board = board.assign(**{f"{name}_note": notes, f"{name}_mark": marks})
+    return _table(board.reset_index(), BOARD, ["dataset_title", "ratio", "protocol"])
+
+
+def _marks(values: pd.Series, higher_better: bool, digits: int) -> list[str]:
+    best, second = mark_best(values, higher_better, digits)
+    return ["best" if place in best else "second" if place in second else "" for place in range(len(values))]
+
+
+def _printed_audit(rows: pd.DataFrame) -> pd.DataFrame:
+    """The audit's rows with the decimals and units of the paper's cells."""
+    labels = {name: metric.label.removesuffix(" (paper)") for name, metric in METRICS.items()} | {FLOPS: "FLOPs (10¹²)"}
+    in_print = {
+        f"{name}_text": [f"{value:.{digits}f}" if value == value else "" for value, digits in zip(rows[name], rows.decimals, strict=True)]
+        for name in ("published", "ours")
+    }
+    return rows.assign(
+        metric_label=rows.metric.map(labels),
+        interval=_interval(rows.low, rows.high, rows.decimals),
+        status_mark=rows.status.str.replace(" ", "-"),
+        **in_print,
+    )
+
+
+def _interval(low: pd.Series, high: pd.Series, digits: Sequence[int]) -> list[str | None]:
+    return [
+        None if pd.isna(first) else f"{first:.{places}f} to {last:.{places}f}"
+        for first, last, places in zip(low, high, digits, strict=True)
+    ]
+
+
+def _views(results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame) -> list[dict]:
+    """Images and cubes of every data set and ratio."""
+    comparisons = load_comparisons(results, pairs, experiment, metrics)
+    looks = styles([about["title"] for about in experiment["methods"].values()])
+    return [
+        {"title": f"{experiment['datasets'][comparison.dataset]['title']}, {comparison.title}"}
+        | view(comparison, len(comparisons), looks)
+        for comparison in comparisons
+    ]
+
+
+def _figures(folder: Path) -> list[dict]:
+    """The experiment's figures as images within the page."""
+    return [
+        {"name": name, "caption": caption, "image": f"data:image/png;base64,{base64.b64encode(data).decode()}"}
+        for name, caption in CAPTIONS.items()
+        if (folder / f"{name}.png").exists() and (data := (folder / f"{name}.png").read_bytes())
+    ]
+
+
+def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
+    size = cost.height.astype(str) + " × " + cost.width.astype(str)
+    return cost.assign(size=size, params_millions=(cost.params / 1e6).where(cost.params > 0))
+
+
+def _statistics(metrics: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
+    """Mean PSNR of every cell with its interval, and the test against the reference where there is one."""
+    rows = intervals(metrics)
+    tests = significance(metrics) if REFERENCE in set(metrics.method) else pd.DataFrame(columns=[*CELL, *STATISTICS])
+    tests = tests[[*CELL, "median_difference", "pairs", "p_holm", "verdict"]]
+    rows = rows.assign(interval=_interval(rows.low, rows.high, [2] * len(rows)))
+    return named(rows.merge(tests, on=CELL, how="left"), experiment)
+
+
+def _claims(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
+    """Sentences on the reference method's differences from the others."""
+    if REFERENCE not in set(metrics.method):
+        return []
+    titles = {key: about["title"] for key, about in experiment["methods"].items()}
+    return [sentence for metric in ("psnr", "sam") for sentence in claims(metrics, metric=metric, titles=titles)]
+
+
+def _robustness(path: Path) -> dict | None:
+    """The table of a robustness experiment as it is, where one was made."""
+    if not path.exists():
+        return None
+    rows = pd.read_csv(path)
+    return _table(rows, {name: Column(name, 3 if rows[name].dtype.kind == "f" else None) for name in rows}, [])
 
 
 def _untrained(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
     """Say for each setting which networks do not beat the linear control by PSNR."""
     sentences = []
-    keys = ["dataset", "protocol", "ratio"]
-    for (dataset, protocol, ratio), rows in metrics[metrics.status == "ok"].groupby(keys, sort=False):
+    for (dataset, protocol, ratio), rows in metrics[metrics.status == "ok"].groupby(SETTING, sort=False):
         means = rows.groupby(["method", "variant"], sort=False).psnr.mean()
         control = means.get((CONTROL, "default"), -math.inf)
         below = [
@@ -120,10 +284,22 @@ def _untrained(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
     return sentences
 
 
-def _cost(cost: pd.DataFrame, experiment: Mapping) -> list[dict]:
-    rows = cost.astype(object).where(cost.notna(), None).to_dict("records")
-    return [row | {"title": experiment["methods"][f"{row['method']}/{row['variant']}"]["title"]} for row in rows]
+def _provenance(experiment: Mapping, metrics: pd.DataFrame) -> dict[str, str]:
+    """Code, machines and versions behind the numbers."""
+    return {
+        "code of the runs": ", ".join(sorted(set(metrics.code) - {""})),
+        "code of this report": code_id(),
+        "devices of the runs": "; ".join(sorted(set(metrics.device) - {""})),
+        "hardware": experiment["hardware"],
+        **{f"{package} version": version for package, version in experiment["versions"].items()},
+        **{f"licence of {about['title']}": about["licence"] for about in experiment["datasets"].values()},
+    }
 
 
-def _data_uri(image: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(image.read_bytes()).decode()
+def _citations(experiment: Mapping) -> list[dict]:
+    """Every BibTeX entry once, with what it is the source of."""
+    entries: dict[str, list[str]] = {}
+    for about in [*experiment["methods"].values(), *experiment["datasets"].values()]:
+        if about["bibtex"]:
+            entries.setdefault(about["bibtex"], []).append(about["title"])
+    return [{"bibtex": bibtex, "titles": ", ".join(titles)} for bibtex, titles in entries.items()]

@@ -157,7 +157,7 @@ def report(args: argparse.Namespace) -> None:
     """Write the self-contained HTML report."""
     from smifbench.report import write_report
 
-    write_report(args.results, args.output)
+    write_report(args.results, args.pairs, args.output)
 
 
 def summary(args: argparse.Namespace) -> None:
@@ -256,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     for function in (tables, figures, document, report, summary):
         command = step(function)
         command.add_argument("--results", type=Path, required=True, help="the experiment's folder")
-        if function is figures:
+        if function in (figures, report):
             command.add_argument("--pairs", type=Path, required=True, help="the folder of all pairs")
     return parser
 
