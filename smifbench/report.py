@@ -19,6 +19,7 @@ from smifbench.gallery import CAPTIONS, named
 from smifbench.provenance import code_id
 from smifbench.results import CELL, METRICS, load_results, mark_best, seed_means
 from smifbench.statistics import REFERENCE, claims, intervals, significance
+from smifbench.tables import PAPER_DATASETS, PAPER_TITLES
 from smifbench.viewer import error_colours, view
 
 TEMPLATES = plugins.ROOT / "workflow" / "report"
@@ -74,7 +75,7 @@ STATISTICS = (
         "interval": Column("95 % interval"),
         "scenes": Column("Scenes", 0),
         "seeds": Column("Seeds", 0),
-        "median_difference": Column("Median difference from SMIF-NET (dB)", 2),
+        "median_difference": Column("Difference (dB)", 2),
         "pairs": Column("Pairs", 0),
         "p_holm": Column("p (Holm)", 4),
         "verdict": Column("Verdict", css="long"),
@@ -108,7 +109,7 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
     metrics, cost = named(metrics, experiment), named(pd.read_csv(results / "cost.csv"), experiment)
-    audited = named(audit(metrics, cost, experiment), experiment)
+    audited = _audited(metrics, cost, experiment)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -117,7 +118,7 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
         untrained=_untrained(metrics, experiment),
         failures=metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"]).to_dict("records"),
         board=_board(metrics),
-        audit=_table(_printed_audit(audited), AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
+        audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
         audit_counts=audited.status.value_counts().to_dict(),
         views=_views(results, pairs, experiment, metrics),
         error_colours=error_colours(),
@@ -192,26 +193,30 @@ def _marks(values: pd.Series, higher_better: bool, digits: int) -> list[str]:
     return ["best" if place in best else "second" if place in second else "" for place in range(len(values))]
 
 
-def _printed_audit(rows: pd.DataFrame) -> pd.DataFrame:
-    """The audit's rows with the decimals and units of the paper's cells."""
-    labels = {name: metric.label.removesuffix(" (paper)") for name, metric in METRICS.items()} | {FLOPS: "FLOPs (10¹²)"}
-    in_print = {
-        f"{name}_text": [f"{value:.{digits}f}" if value == value else "" for value, digits in zip(rows[name], rows.decimals, strict=True)]
-        for name in ("published", "ours")
+def _audited(metrics: pd.DataFrame, cost: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
+    """Rows of the audit with the names, decimals and units of the paper's cells."""
+    rows = audit(metrics, cost, experiment)
+    known = {
+        "datasets": {name: {"title": title} for name, title in PAPER_DATASETS.items()} | experiment["datasets"],
+        "methods": {f"{name}/default": {"title": title} for name, title in PAPER_TITLES.items()} | experiment["methods"],
     }
-    return rows.assign(
+    labels = {name: metric.label.removesuffix(" (paper)") for name, metric in METRICS.items()} | {FLOPS: "FLOPs (10¹²)"}
+    return named(rows, known).assign(
         metric_label=rows.metric.map(labels),
+        published_text=_rounded(rows.published, rows.decimals),
+        ours_text=_rounded(rows.ours, rows.decimals),
         interval=_interval(rows.low, rows.high, rows.decimals),
         status_mark=rows.status.str.replace(" ", "-"),
-        **in_print,
     )
 
 
+def _rounded(values: pd.Series, digits: Sequence[int]) -> list[str | None]:
+    return [None if pd.isna(value) else f"{value:.{places}f}" for value, places in zip(values, digits, strict=True)]
+
+
 def _interval(low: pd.Series, high: pd.Series, digits: Sequence[int]) -> list[str | None]:
-    return [
-        None if pd.isna(first) else f"{first:.{places}f} to {last:.{places}f}"
-        for first, last, places in zip(low, high, digits, strict=True)
-    ]
+    ends = zip(_rounded(low, digits), _rounded(high, digits), strict=True)
+    return [f"{first} to {last}" if first else None for first, last in ends]
 
 
 def _views(results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame) -> list[dict]:

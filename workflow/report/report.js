@@ -86,7 +86,7 @@ function ticks(low, high, count) {
 /** Draw lines of {values, colour, dash, width} over the wavelengths into an SVG. */
 function plot(svg, nm, lines, label) {
   const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
-  const [left, right, top, bottom] = [52, width - 8, 8, height - 36];
+  const [left, right, top, bottom] = [52, width - 18, 8, height - 36];
   const values = lines.flatMap((line) => line.values);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const margin = 0.05 * (high - low) || 1e-3;

@@ -5,7 +5,7 @@ rule collect:
     input:
         [f"{RESULTS}/runs/{run.folder}/scores.csv" for run in EXPERIMENT.runs()],
     output:
-        f"{RESULTS}/metrics.csv",
+        report(f"{RESULTS}/metrics.csv", caption="../report/metrics.rst", category="Numbers"),
     log:
         f"{RESULTS}/logs/collect.log",
     conda:
@@ -45,7 +45,7 @@ rule collect_cost:
     input:
         [f"{RESULTS}/cost/{dataset}/x{ratio}.csv" for dataset in EXPERIMENT.datasets for ratio in EXPERIMENT.ratios],
     output:
-        f"{RESULTS}/cost.csv",
+        report(f"{RESULTS}/cost.csv", caption="../report/cost.rst", category="Numbers"),
     log:
         f"{RESULTS}/logs/collect_cost.log",
     conda:
@@ -99,12 +99,18 @@ rule tables:
 
 rule figures:
     input:
-        code("figures", "gallery", "results"),
+        code("figures", "charts", "gallery", "comparison", "statistics", "results"),
         rules.collect.output,
         rules.collect_cost.output,
         about=rules.describe.output[0],
     output:
-        directory(f"{RESULTS}/figures"),
+        report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{figure}.png"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{RESULTS}/logs/figures.log",
     conda:
@@ -139,15 +145,15 @@ rule document:
 
 rule report:
     input:
-        code("report", "results", "gallery"),
-        ["workflow/report/report.html.j2"],
+        code("report", "viewer", "comparison", "gallery", "auditing", "tables", "statistics", "results"),
+        [f"workflow/report/report.{suffix}" for suffix in ("html.j2", "css", "js")],
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
         rules.figures.output,
         about=rules.describe.output[0],
     output:
-        f"{RESULTS}/report.html",
+        report(f"{RESULTS}/report.html", caption="../report/report.rst", category="Report"),
     log:
         f"{RESULTS}/logs/report.log",
     conda:
@@ -157,7 +163,7 @@ rule report:
     message:
         "write the report"
     shell:
-        "python -m smifbench.steps report --results {params.results:q} --output {output:q} --log {log:q}"
+        "python -m smifbench.steps report --results {params.results:q} --pairs data/pairs --output {output:q} --log {log:q}"
 
 
 rule summary:
