@@ -14,11 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from smifbench.figures import COLUMNS, STYLE, WIDTH
+from smifbench.figures import COLUMNS, STYLE, WIDTH, Looks
 
 CLIQUE = "#0072B2"
-
-Looks = Mapping[str, Mapping]
 
 
 def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks) -> Figure:

@@ -16,7 +16,7 @@ RGB_NM = (640.0, 550.0, 460.0)
 """Wavelengths of the pseudo-colour's red, green and blue."""
 
 GAMMA = 1.6
-"""Pictures show value^(1/GAMMA), because scenes are dark on the whole; part of one stretch, so alike for all methods."""
+"""Pictures show value^(1/GAMMA), because scenes are dark on the whole; the same for all methods."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Comparison:
         return [(int(row), int(column)) for row, column in bright[drawn]]
 
     def stretch(self, bands: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest displayed value of each band, (len(bands), 1, 1): the reference's 1st and 99th percentile."""
+        """Lowest and highest displayed value of each band, (bands, 1, 1): the reference's 1st and 99th percentile."""
         low, high = np.percentile(self.reference[bands], (1, 99), axis=(-2, -1), keepdims=True)
         return low, np.maximum(high, low + 1e-6)
 
@@ -80,7 +80,7 @@ class Comparison:
         return np.moveaxis(((cube[bands] - low) / (high - low)).clip(0, 1) ** (1 / GAMMA), 0, -1)
 
     def errors(self, name: str, bands: list[int] | None = None) -> np.ndarray:
-        """Absolute error (H, W) of an estimate, clamped to [0,1] as the metrics clamp it, averaged over `bands` or all."""
+        """Absolute error (H, W) of an estimate, clamped to [0,1] as for the metrics, averaged over `bands` or all."""
         chosen = range(len(self.reference)) if bands is None else bands
         estimate = self.estimates[name]
         total = sum(np.abs(np.clip(estimate[band], 0, 1) - self.reference[band]).astype(np.float64) for band in chosen)

@@ -36,7 +36,6 @@ STYLE = {
     "grid.alpha": 0.4,
     "legend.frameon": False,
     "legend.fontsize": 7,
-    "pdf.fonttype": 42,  # text stays text
 }
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -58,7 +57,11 @@ ERROR_MAP = "inferno"
 FRAME = "#F0E442"
 
 
-def styles(names: Iterable[str]) -> dict[str, dict]:
+Looks = Mapping[str, Mapping[str, str]]
+"""Colour, dash and marker of methods by their titles."""
+
+
+def styles(names: Iterable[str]) -> Looks:
     """Colour, dash and marker of every method, the same in all figures of an experiment."""
     looks = [
         {"color": colour, "linestyle": line, "marker": marker}
@@ -70,8 +73,9 @@ def styles(names: Iterable[str]) -> dict[str, dict]:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write `figure` as `<name>.pdf` and `<name>.png` into `folder`, without dates, and close it."""
+    text = {"pdf.fonttype": 42}  # TrueType: text stays text
     for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-        with replacing(folder / f"{name}{suffix}") as temporary:
+        with replacing(folder / f"{name}{suffix}") as temporary, plt.rc_context(text):
             figure.savefig(temporary, format=suffix[1:], metadata=metadata, dpi=DPI)
     plt.close(figure)
 
@@ -119,10 +123,9 @@ def error_scale(maps: Iterable[np.ndarray]) -> float:
     return float(np.median([np.percentile(image, 99.5) for image in maps])) or 1.0
 
 
-def spectra(comparisons: list[Comparison]) -> Figure:
+def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
     """Spectra of three pixels of each comparison, with the stretch where the methods differ most magnified."""
     names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.estimates))
-    looks = styles(names)
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
         size = (WIDTH, 2.4 * len(comparisons) + 0.3 + 0.16 * (len(names) // COLUMNS + 1))
         figure, axes = plt.subplots(len(comparisons), 3, figsize=size, squeeze=False)
@@ -189,7 +192,7 @@ def _frame(whole: Axes, detail: Axes, top: int, left: int, side: int) -> None:
     detail.spines[:].set_linewidth(1)
 
 
-def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], looks: Mapping[str, dict]) -> None:
+def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], looks: Looks) -> None:
     order = np.argsort(comparison.wavelengths_nm)
     nm = comparison.wavelengths_nm[order]
     reference = np.asarray(comparison.reference[:, *pixel])[order]

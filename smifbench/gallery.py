@@ -1,10 +1,12 @@
 """Which figures an experiment has, and the rows and images that they show."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from smifbench import charts, figures
 from smifbench.comparison import Comparison, load_comparisons
@@ -14,15 +16,15 @@ from smifbench.run import Run
 from smifbench.statistics import ranks
 
 CAPTIONS = {
-    "fig2_pseudo_colour": "Pseudo-colour images of reference and estimates, one stretch from the reference; below each, "
-    "the framed square magnified.",
+    "fig2_pseudo_colour": "Pseudo-colour images of reference and estimates, one stretch from the reference; below "
+    "each, the framed square magnified.",
     "fig3_error_maps": "Absolute error, averaged over the bands, on one scale for all methods; below each, the framed "
     "square magnified.",
     "fig4_grey_scale": "One band of reference and estimates on one scale; below each, the framed square magnified.",
     "fig5_error_maps": "Absolute error in that band, on one scale for all methods; below each, the framed square "
     "magnified.",
-    "fig6_spectra": "Spectra of three pixels, drawn at random from the brighter half of the scene; each inset magnifies "
-    "the stretch where the median method errs most.",
+    "fig6_spectra": "Spectra of three pixels, drawn at random from the brighter half of the scene; each inset "
+    "magnifies the stretch where the median method errs most.",
     "accuracy_against_macs": "Accuracy against the multiply-adds of one test image; a marker's area grows with the "
     "network's parameters.",
     "accuracy_against_parameters": "Accuracy against the number of parameters; a marker's area grows with the "
@@ -30,8 +32,8 @@ CAPTIONS = {
     "training_curves": "Accuracy on the validation scenes while training. The curves chose nothing.",
     "band_psnr": "Accuracy of every band of the scene in the images above.",
     "scene_spread": "Accuracy of every test scene and seed; the bar is the median.",
-    "critical_difference": "Mean ranks by PSNR over scenes and settings, 1 being the best. Methods under one bar do not "
-    "differ significantly by Nemenyi's test.",
+    "critical_difference": "Mean ranks by PSNR over scenes and settings, 1 being the best. Methods under one bar do "
+    "not differ significantly by Nemenyi's test.",
 }
 """Figures by file name, in order, with their captions."""
 
@@ -48,59 +50,59 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
     looks = figures.styles([about["title"] for about in experiment["methods"].values()])
-    shown = _shown(load_comparisons(results, pairs, experiment, metrics))
+    comparisons = at_one_ratio(load_comparisons(results, pairs, experiment, metrics))
     metrics = named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment)
+    cost = named(pd.read_csv(results / "cost.csv"), experiment)
+    histories = _histories(results, metrics, experiment["seeds"][0])
     with replacing_folder(target) as folder:
-        _draw_images(shown, folder)
-        _draw_charts(results, metrics, shown, experiment, looks, folder)
+        for name, figure in chain(_images(comparisons, looks), _charts(metrics, cost, histories, looks)):
+            figures.save(figure, folder, name)
 
 
-def _draw_images(shown: Mapping[str, Comparison], folder: Path) -> None:
-    if not shown:
-        return
-    colour = shown.get(COLOUR_SET, next(iter(shown.values())))
-    grey = shown.get(GREY_SET, list(shown.values())[-1])
-    figures.save(figures.pseudo_colour(colour), folder, "fig2_pseudo_colour")
-    figures.save(figures.error_maps(colour), folder, "fig3_error_maps")
-    figures.save(figures.grey_scale(grey), folder, "fig4_grey_scale")
-    figures.save(figures.error_maps(grey, figures.GREY_NM), folder, "fig5_error_maps")
-    figures.save(figures.spectra(list(shown.values())), folder, "fig6_spectra")
-
-
-def _draw_charts(
-    results: Path,
-    metrics: pd.DataFrame,
-    shown: Mapping[str, Comparison],
-    experiment: Mapping,
-    looks: charts.Looks,
-    folder: Path,
-) -> None:
-    scored = metrics[metrics.status == "ok"]
-    points = _points(scored, named(pd.read_csv(results / "cost.csv"), experiment))
-    if len(points):
-        figures.save(charts.accuracy_against_cost(points, "gmacs", "params", looks), folder, "accuracy_against_macs")
-        chart = charts.accuracy_against_cost(points, "params", "gmacs", looks)
-        figures.save(chart, folder, "accuracy_against_parameters")
-    histories = _histories(results, scored, experiment["seeds"][0])
-    if len(histories):
-        figures.save(charts.training_curves(histories, looks), folder, "training_curves")
-    if shown:
-        figures.save(charts.band_psnr(_bands(shown.values()), looks), folder, "band_psnr")
-    if len(scored):
-        figures.save(charts.scene_spread(scored, looks), folder, "scene_spread")
-    ranked = ranks(metrics).dropna()
-    if len(ranked):
-        titles = [experiment["methods"]["/".join(method)]["title"] for method in ranked.index]
-        difference = ranked.critical_difference.iloc[0]
-        chart = charts.critical_difference(dict(zip(titles, ranked["rank"], strict=True)), difference)
-        figures.save(chart, folder, "critical_difference")
-
-
-def _shown(comparisons: list[Comparison]) -> dict[str, Comparison]:
-    """One comparison for each data set, at the paper's ratio or else at the highest."""
+def at_one_ratio(comparisons: list[Comparison]) -> list[Comparison]:
+    """One comparison for each data set: at the paper's ratio, or else at the highest."""
     by_ratio = sorted(comparisons, key=lambda comparison: (comparison.ratio == RATIO, comparison.ratio))
-    best = {comparison.dataset: comparison for comparison in by_ratio}
-    return {comparison.dataset: best[comparison.dataset] for comparison in comparisons}
+    chosen = {comparison.dataset: comparison for comparison in by_ratio}
+    return [chosen[dataset] for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons)]
+
+
+def colour_and_grey(comparisons: list[Comparison]) -> tuple[Comparison, Comparison]:
+    """Comparisons that the figures show in colour and in grey: the paper's, or else the first and the last."""
+    by_dataset = {comparison.dataset: comparison for comparison in comparisons}
+    return by_dataset.get(COLOUR_SET, comparisons[0]), by_dataset.get(GREY_SET, comparisons[-1])
+
+
+def _images(comparisons: list[Comparison], looks: figures.Looks) -> Iterator[tuple[str, Figure]]:
+    """Figures of images, by name."""
+    if not comparisons:
+        return
+    colour, grey = colour_and_grey(comparisons)
+    yield "fig2_pseudo_colour", figures.pseudo_colour(colour)
+    yield "fig3_error_maps", figures.error_maps(colour)
+    yield "fig4_grey_scale", figures.grey_scale(grey)
+    yield "fig5_error_maps", figures.error_maps(grey, figures.GREY_NM)
+    yield "fig6_spectra", figures.spectra(comparisons, looks)
+    yield "band_psnr", charts.band_psnr(_bands(comparisons), looks)
+
+
+def _charts(
+    metrics: pd.DataFrame, cost: pd.DataFrame, histories: pd.DataFrame, looks: figures.Looks
+) -> Iterator[tuple[str, Figure]]:
+    """Charts of those numbers that there are, by name."""
+    scored, ranked = metrics[metrics.status == "ok"], ranks(metrics).dropna()
+    points = _points(scored, cost)
+    if len(points):
+        yield "accuracy_against_macs", charts.accuracy_against_cost(points, "gmacs", "params", looks)
+        yield "accuracy_against_parameters", charts.accuracy_against_cost(points, "params", "gmacs", looks)
+    if len(histories):
+        yield "training_curves", charts.training_curves(histories, looks)
+    if len(scored):
+        yield "scene_spread", charts.scene_spread(scored, looks)
+    if len(ranked):
+        titles = metrics.groupby(["method", "variant"]).title.first()
+        mean_ranks = dict(zip(titles[ranked.index], ranked["rank"], strict=True))
+        difference = ranked.critical_difference.iloc[0]
+        yield "critical_difference", charts.critical_difference(mean_ranks, difference)
 
 
 def named(rows: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
@@ -125,10 +127,10 @@ def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     return means.merge(cost[[*keys, "params", "gmacs"]], on=keys).dropna(subset=["gmacs"])
 
 
-def _histories(results: Path, scored: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _histories(results: Path, metrics: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Training histories of the first seed's runs that validated anything."""
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
-    runs = scored[scored.seed == seed].drop_duplicates(keys)
+    runs = metrics[(metrics.status == "ok") & (metrics.seed == seed)].drop_duplicates(keys)
     histories = [
         pd.read_csv(path).assign(title=row["title"], setting=row["setting"])
         for row in runs.to_dict("records")
@@ -137,7 +139,7 @@ def _histories(results: Path, scored: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.concat(histories).dropna(subset=["val_psnr"]) if histories else pd.DataFrame()
 
 
-def _bands(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
+def _bands(comparisons: list[Comparison]) -> pd.DataFrame:
     """PSNR of every band, method and comparison."""
     return pd.concat(
         pd.DataFrame(

@@ -177,9 +177,7 @@ def _text(value: object, digits: int | None) -> str:
 def _board(metrics: pd.DataFrame) -> dict:
     """Means of every setting and method in both conventions, deviations over seeds, best and second marked."""
     seeds = seed_means(metrics).groupby(level=CELL, sort=False)
-    facts = metrics.groupby(CELL, sort=False).agg(
-        {"title": "first", "dataset_title": "first", "train_steps": "mean"}
-    )
+    facts = metrics.groupby(CELL, sort=False).agg({"title": "first", "dataset_title": "first", "train_steps": "mean"})
     board, deviations = facts.join(seeds.mean()), seeds.std()
     for name, metric in METRICS.items():
         notes = [f"± {value:.{metric.digits}f}" if value == value else "" for value in deviations[name]]
@@ -198,7 +196,8 @@ def _audited(metrics: pd.DataFrame, cost: pd.DataFrame, experiment: Mapping) -> 
     rows = audit(metrics, cost, experiment)
     known = {
         "datasets": {name: {"title": title} for name, title in PAPER_DATASETS.items()} | experiment["datasets"],
-        "methods": {f"{name}/default": {"title": title} for name, title in PAPER_TITLES.items()} | experiment["methods"],
+        "methods": {f"{name}/default": {"title": title} for name, title in PAPER_TITLES.items()}
+        | experiment["methods"],
     }
     labels = {name: metric.label.removesuffix(" (paper)") for name, metric in METRICS.items()} | {FLOPS: "FLOPs (10¹²)"}
     return named(rows, known).assign(
@@ -246,11 +245,13 @@ def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
 
 def _statistics(metrics: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
     """Mean PSNR of every cell with its interval, and the test against the reference where there is one."""
-    rows = intervals(metrics)
-    tests = significance(metrics) if REFERENCE in set(metrics.method) else pd.DataFrame(columns=[*CELL, *STATISTICS])
-    tests = tests[[*CELL, "median_difference", "pairs", "p_holm", "verdict"]]
+    rows, tested = intervals(metrics), ["median_difference", "pairs", "p_holm", "verdict"]
+    if REFERENCE in set(metrics.method):
+        rows = rows.merge(significance(metrics)[[*CELL, *tested]], on=CELL, how="left")
+    else:
+        rows = rows.reindex(columns=[*rows, *tested])
     rows = rows.assign(interval=_interval(rows.low, rows.high, [2] * len(rows)))
-    return named(rows.merge(tests, on=CELL, how="left"), experiment)
+    return named(rows, experiment)
 
 
 def _claims(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:

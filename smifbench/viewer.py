@@ -6,7 +6,7 @@ Sizes follow from two budgets, so that the page stays small however many setting
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from smifbench.comparison import Comparison, crop
-from smifbench.figures import ERROR_MAP, error_scale
+from smifbench.figures import ERROR_MAP, Looks, error_scale
 
 PICTURE_BYTES = 4_500_000
 """Bytes of the page for all pictures together."""
@@ -36,7 +36,7 @@ DASHES = {"-": "", "--": "5 3", ":": "1 3"}
 """Dashes of SVG for those of matplotlib."""
 
 
-def view(comparison: Comparison, share: int, looks: Mapping[str, Mapping]) -> dict:
+def view(comparison: Comparison, share: int, looks: Looks) -> dict:
     """Return what the viewer needs to show `comparison`, of which there are `share` on the page; JSON-serialisable.
 
     `looks` has the colours and dashes of the methods, as in the figures.
@@ -115,11 +115,11 @@ def _cut(image: np.ndarray, window: Sequence[int]) -> np.ndarray:
 def _coded(errors: np.ndarray) -> dict:
     scale = np.maximum(np.abs(errors).max(axis=(1, 2)), 1e-9)
     values = (errors / scale[:, None, None] * 127).round().astype(np.int8)
-    return {"scale": [float(f"{largest:.4g}") for largest in scale], "values": _base64(values.tobytes())}
+    return {"scale": [float(f"{largest:.6g}") for largest in scale], "values": _base64(values.tobytes())}
 
 
 def _picture(image: np.ndarray, budget: int) -> str:
-    """Data URI of an image (H, W, 3) in [0,1]: PNG if that fits the budget, else JPEG of the highest quality that does."""
+    """Data URI of an image (H, W, 3) in [0,1]: PNG if that fits the budget, else the best JPEG that does."""
     picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
     for kind, options in [("png", {"optimize": True}), *(("jpeg", {"quality": quality}) for quality in QUALITIES)]:
         encoded = io.BytesIO()
