@@ -1,6 +1,5 @@
 """A headless Chromium for the tests, driven by its DevTools protocol over two pipes, so that no package is needed."""
 
-import base64
 import json
 import os
 import select
@@ -11,7 +10,7 @@ from pathlib import Path
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-KEYS = {"Tab": 9, "Enter": 13, "Space": 32, "ArrowLeft": 37, "ArrowRight": 39}
+KEYS = {"Tab": 9, "Enter": 13, "ArrowUp": 38}
 
 
 class Browser:
@@ -88,19 +87,15 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press and release a key."""
-        code = {"key": " " if key == "Space" else key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
-        text = {"Enter": "\r", "Space": " "}.get(key)
-        self.call("Input.dispatchKeyEvent", type="keyDown", **code, **({"text": text} if text else {}))
+        code = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", **code, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **code)
 
     def click(self, x: float, y: float) -> None:
         """Click at a place of the viewport."""
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    def screenshot(self, target: Path) -> None:
-        """Write the viewport as PNG."""
-        target.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def _receive(self) -> dict:
         while b"\0" not in self.buffer:

@@ -21,3 +21,17 @@ def golden():
             return dict(archive)
 
     return load
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory) -> tuple[Path, Path]:
+    """Results, with figures and report, and pairs of a made-up experiment; tests only read them."""
+    from made_up import write_grid
+
+    from smifbench.gallery import draw_figures
+    from smifbench.report import write_report
+
+    results, pairs = write_grid(tmp_path_factory.mktemp("made_up"))
+    draw_figures(results, pairs, results / "figures")
+    write_report(results, pairs, results / "report.html")
+    return results, pairs

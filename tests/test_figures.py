@@ -7,11 +7,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import write_grid
 
 from smifbench import charts, figures, metrics
 from smifbench.comparison import RGB_NM, Comparison
-from smifbench.gallery import CAPTIONS, at_one_ratio, colour_and_grey, draw_figures
+from smifbench.gallery import CAPTIONS, at_one_ratio, colour_and_grey
 
 
 @pytest.fixture
@@ -21,11 +20,6 @@ def comparison():
     reference[:, 16:24, 32:40] = rng.random((12, 8, 8))
     noisy = {"Good": reference + 0.01, "Bad": reference + 0.1 * rng.standard_normal(reference.shape)}
     return Comparison("toy", 4, "toy_test", np.linspace(430, 900, 12), reference, noisy)
-
-
-@pytest.fixture(scope="module")
-def grid(tmp_path_factory):
-    return write_grid(tmp_path_factory.mktemp("grid"))
 
 
 def pictures(figure):
@@ -198,13 +192,13 @@ def test_the_papers_data_sets_and_ratio_are_preferred(comparison):
     assert (colour.ratio, grey.ratio) == (4, 4)
 
 
-def test_an_experiment_has_all_figures_byte_for_byte_the_same_in_another_process(grid, tmp_path):
-    results, pairs = grid
-    draw_figures(results, pairs, tmp_path / "here")
-    command = ["figures", "--results", results, "--pairs", pairs, "--output", tmp_path / "there"]
+@pytest.mark.xdist_group("report")
+def test_an_experiment_has_all_figures_byte_for_byte_the_same_in_another_process(made_up, tmp_path):
+    results, pairs = made_up
+    command = ["figures", "--results", results, "--pairs", pairs, "--output", tmp_path / "figures"]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-m", "smifbench.steps", *map(str, command)], check=True, env=environment)
     expected = {f"{name}{suffix}" for name in CAPTIONS for suffix in (".pdf", ".png")}
-    assert {path.name for path in (tmp_path / "here").iterdir()} == expected
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
     for name in expected:
-        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes(), name
+        assert (results / "figures" / name).read_bytes() == (tmp_path / "figures" / name).read_bytes(), name
