@@ -136,6 +136,14 @@ def test_tables_and_figures_compile(workbench):
     assert (workbench / "results" / "tiny" / "paper.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_snakemakes_own_report_has_categories_and_captions(workbench):
+    status, output = snakemake(workbench, "--configfile", "tiny.yaml", "--report", "tiny_report.html")
+    assert status == 0, output
+    page = (workbench / "tiny_report.html").read_text()
+    for expected in ('"Figures"', '"Numbers"', '"Report"', "fig2_pseudo_colour", "a row for each scene", TINY["note"]):
+        assert expected in page
+
+
 def test_a_second_run_does_nothing(workbench):
     status, output = snakemake(workbench, "--configfile", "tiny.yaml")
     assert status == 0
@@ -172,6 +180,7 @@ def test_an_edited_method_retrains_that_method_alone(workbench):
         ("results/published/tables_1_to_3.csv", "tables"),
         ("smifbench/statistics.py", "summary"),
         ("workflow/report/report.html.j2", "report"),
+        ("smifbench/viewer.py", "report"),
     ],
 )
 def test_an_edit_runs_the_rules_again_whose_outputs_it_decides(workbench, path, rule):
