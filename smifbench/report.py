@@ -63,7 +63,7 @@ AUDIT = PLACE | {
     "published": Column("Published", 4),
     "ours": Column("Measured", 4),
     "interval": Column("Next seed, 95 %"),
-    "status": Column("Status", css="status"),
+    "status": Column("Status"),
     "reason": Column("Reason", css="long"),
 }
 
@@ -203,7 +203,7 @@ def _audited(metrics: pd.DataFrame, cost: pd.DataFrame, experiment: Mapping) -> 
     return named(rows, known).assign(
         metric_label=rows.metric.map(labels),
         published_text=_rounded(rows.published, rows.decimals),
-        ours_text=_rounded(rows.ours, rows.decimals),
+        ours_text=_rounded(rows.ours, rows.decimals + (rows.metric == FLOPS)),  # as the paper cuts digits off
         interval=_interval(rows.low, rows.high, rows.decimals),
         status_mark=rows.status.str.replace(" ", "-"),
     )
@@ -239,8 +239,8 @@ def _figures(folder: Path) -> list[dict]:
 
 
 def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
-    size = cost.height.astype(str) + " × " + cost.width.astype(str)
-    return cost.assign(size=size, params_millions=(cost.params / 1e6).where(cost.params > 0))
+    height, width = (cost[side].astype("Int64").astype("string") for side in ("height", "width"))
+    return cost.assign(size=height + " × " + width, params_millions=(cost.params / 1e6).where(cost.params > 0))
 
 
 def _statistics(metrics: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:

@@ -31,7 +31,6 @@ MOST_BANDS = 64
 QUALITIES = (92, 85, 75, 60, 45)
 """JPEG qualities, tried in turn where a picture without loss is too large."""
 
-
 DASHES = {"-": "", "--": "5 3", ":": "1 3"}
 """Dashes of SVG for those of matplotlib."""
 
@@ -96,15 +95,10 @@ def _cube_box(comparison: Comparison, budget: int) -> tuple[int, int, int]:
 
 def _window(comparison: Comparison, top: int, left: int, side: int) -> list[int]:
     """Top, left, height and width of the window around a box, moved to lie inside the scene."""
-    height, width = (min(WINDOW, length) for length in comparison.reference.shape[1:])
-    return [
-        *(
-            int(np.clip(first + side // 2 - length // 2, 0, scene - length))
-            for first, length, scene in zip((top, left), (height, width), comparison.reference.shape[1:], strict=True)
-        ),
-        height,
-        width,
-    ]
+    scene = np.array(comparison.reference.shape[1:])
+    size = np.minimum(scene, WINDOW)
+    corner = np.clip(np.array([top, left]) + side // 2 - size // 2, 0, scene - size)
+    return [*corner.tolist(), *size.tolist()]
 
 
 def _cut(image: np.ndarray, window: Sequence[int]) -> np.ndarray:
