@@ -17,6 +17,20 @@ include: "workflow/rules/runs.smk"
 include: "workflow/rules/results.smk"
 
 
+# On a cluster these run where snakemake does: they are short, or need the internet.
+localrules:
+    all,
+    download,
+    collect,
+    collect_cost,
+    describe,
+    tables,
+    figures,
+    document,
+    report,
+    summary,
+
+
 rule all:
     default_target: True
     input:

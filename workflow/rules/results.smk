@@ -28,7 +28,8 @@ rule cost:
         f"{RESULTS}/logs/cost/{{dataset}}/x{{ratio}}.log",
     conda:
         ENVIRONMENT
-    threads: workflow.cores
+    # All cores of this machine, so that nothing else disturbs the timing; a cluster gives the job cores of its own.
+    threads: lambda wildcards: workflow.cores if workflow.local_exec else EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
     params:
@@ -181,6 +182,8 @@ rule summary:
         ENVIRONMENT
     params:
         results=subpath(input.about, parent=True),
+    # It fails when a method has; that will not change by trying again.
+    retries: 0
     message:
         "summarise"
     shell:
