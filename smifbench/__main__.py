@@ -78,12 +78,31 @@ def compare(args: argparse.Namespace) -> None:
     print(results.compare(args.a, args.b).to_string(index=False))
 
 
+def verify(args: argparse.Namespace) -> None:
+    """Compute rows of a result folder's metrics.csv anew from the stored estimates and pairs."""
+    from smifbench.verification import verify
+
+    verdicts = verify(args.folder, None if args.all else args.rows, args.seed, args.pairs)
+    for row, complaint in verdicts:
+        print(f"{row}: {complaint or 'holds'}")
+    wrong = [row for row, complaint in verdicts if complaint]
+    if wrong:
+        raise UserError(f"{len(wrong)} of {len(verdicts)} rows of {args.folder} do not hold, first {wrong[0]}")
+    print(f"all {len(verdicts)} rows computed anew hold")
+
+
 def new_method(args: argparse.Namespace) -> None:
     """Write the skeleton of a new method."""
     from smifbench import scaffold
 
     path = scaffold.new_method(args.name)
     print(f"wrote {path}; add '{args.name}: {{}}' under 'methods:' of a config and run snakemake")
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least 1")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,6 +129,12 @@ def _parser() -> argparse.ArgumentParser:
     added = command("compare", compare)
     added.add_argument("a", help="a result folder, such as results/demo")
     added.add_argument("b", help="another result folder")
+    added = command("verify", verify)
+    added.add_argument("folder", help="a result folder, such as results/demo")
+    added.add_argument("--rows", type=_positive, default=5, help="how many rows are drawn; 5 by default")
+    added.add_argument("--all", action="store_true", help="every row")
+    added.add_argument("--seed", type=int, default=0, help="decides which rows are drawn")
+    added.add_argument("--pairs", help="folder of all pairs; data/pairs beside results/ by default")
     command("new-method", new_method).add_argument("name", help="lower-case name of the file under methods/")
     return parser
 

@@ -17,3 +17,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     close = get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}."
     return UserError(f"unknown {kind} '{name}'; {hint}")
+
+
+class DamagedFile(UserError, OSError):
+    """A file that a step wrote is not whole any more: no method's failure, so that the job fails and can run again."""

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from smifbench import plugins
 from smifbench.devices import device_name, pick_device
 from smifbench.errors import UserError
-from smifbench.files import file_hash, read_json, replacing_folder, write_json
+from smifbench.files import file_hash, read_json, replacing_folder, whole, write_json
 from smifbench.inference import fuse
 from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
@@ -74,10 +74,15 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
         weights = {name: weight.clone().contiguous() for name, weight in training.finished().state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
         pd.DataFrame(training.history, columns=HISTORY_COLUMNS).to_csv(folder / "history.csv", index=False)
-        return {"train_steps": training.step, "train_seconds": round(training.seconds, 3), "recipe": asdict(recipe)}
+        return {
+            "train_steps": training.step,
+            "train_seconds": round(training.seconds, 3),
+            "recipe": asdict(recipe),
+            "weights": file_hash(folder / "weights.safetensors"),
+        }
 
     _attempt(run, problem, where, target, work)
-    if read_json(target / "facts.json")["status"] == "ok":
+    if read_json(target / "facts.json", target)["status"] == "ok":
         state.unlink(missing_ok=True)
 
 
@@ -97,17 +102,17 @@ def fuse_run(
     """
     if reason := unavailable(pairs):
         return _not_run(reason, target)
-    before = read_json(trained / "facts.json") if trained else {}
+    before = read_json(trained / "facts.json", trained) if trained else {}
     training = {key: before[key] for key in ("train_steps", "train_seconds") if key in before}
     where = pick_device(device)
-    problem = load_problem(pairs)
+    problem, test = load_problem(pairs), load_pairs(pairs, "test")
 
     def work(folder: Path) -> dict:
         model = _build(run, problem, options)
         if trained:
-            model.load_state_dict(load_file(trained / "weights.safetensors"))
+            model.load_state_dict(_weights(trained, before))
         seconds = {}
-        for pair in load_pairs(pairs, "test"):
+        for pair in test:
             started = time.perf_counter()
             fuse(model, pair.lr_hsi, pair.hr_msi, where, memory_gb, folder / f"{pair.scene}.npy")
             seconds[pair.scene] = round(time.perf_counter() - started, 4)
@@ -127,6 +132,15 @@ def _build(run: Run, problem: FusionProblem, options: dict) -> ScaledNetwork | F
         options = {"seed": run.seed, **options}
     method = plugins.build_method(run.method, problem, **options)
     return ScaledNetwork(method) if method.trainable else method
+
+
+def _weights(trained: Path, facts: dict) -> dict[str, torch.Tensor]:
+    """Load what was trained; raises DamagedFile where it is not what was written."""
+    path = trained / "weights.safetensors"
+    with whole(path, trained):
+        if file_hash(path) != facts["weights"]:
+            raise ValueError("its hash is not the one that was written down")
+        return load_file(path)
 
 
 def _not_run(reason: str, target: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from smifbench.errors import DamagedFile
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -38,6 +40,23 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
+def whole(path: str | Path, remove: str | Path) -> Iterator[None]:
+    """Read the file `path` in this block; raises DamagedFile with the remedy to delete `remove` where it is not whole.
+
+    What is made once and read much later may have suffered in between, and libraries then raise anything.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DamagedFile(f"{path} is missing; delete {remove} and run snakemake to make it anew") from error
+    except OSError:
+        raise  # the disk or the permissions, told in the system's words
+    except Exception as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedFile(f"{path} is damaged ({why}); delete {remove} and run snakemake to make it anew") from error
+
+
+@contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Make `folder`, and let one process at a time work in it; the others wait."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,9 +76,10 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str | Path) -> dict:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: str | Path, remove: str | Path | None = None) -> dict:
+    """Read a JSON file; raises DamagedFile as `whole` does, with the file itself as default of `remove`."""
+    with whole(path, remove or path):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def array_hash(array: np.ndarray) -> str:

@@ -17,8 +17,8 @@ import numpy as np
 
 from smifbench import plugins
 from smifbench.dataset import DataSet, File
-from smifbench.errors import UserError
-from smifbench.files import array_hash, file_hash, read_json, replacing, replacing_folder, write_json
+from smifbench.errors import DamagedFile, UserError
+from smifbench.files import array_hash, file_hash, read_json, replacing, replacing_folder, whole, write_json
 from smifbench.problem import FusionProblem
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
     with replacing_folder(target) as folder:
         if not about["unavailable"]:
             for path, sidecar in zip(prepared, sidecars, strict=True):
+                _check_prepared(path, sidecar)
                 _simulate(path, np.array(sidecar["srf"]), protocol, ratio, folder)
             stretched = protocol.scaling == "separate-minmax"
             if stretched:
@@ -90,7 +91,7 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
                 reference = folder / f"{path.stem}.hr_hsi.npy" if stretched else path
                 files = [reference, *(folder / f"{path.stem}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
                 scenes[path.stem] |= {
-                    "data": _pair_id(np.load(file, mmap_mode="r") for file in files),
+                    "data": _data_id(np.load(file, mmap_mode="r") for file in files),
                     "hr_hsi": reference.name if stretched else os.path.relpath(path, target),
                 }
             srf, wavelengths_nm = (sidecars[-1][key] for key in ("srf", "wavelengths_nm"))
@@ -100,26 +101,51 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
 
 def unavailable(folder: Path) -> str:
     """Return why there are no pairs in a folder of pairs: the reason why its data set could not be had, else ""."""
-    return read_json(folder / "pairs.json")["unavailable"]
+    return _about(folder)["unavailable"]
 
 
 def scene_names(folder: Path, split: str) -> list[str]:
     """Return the names of a split's scenes, whether or not their data could be had."""
-    return [name for name, about in read_json(folder / "pairs.json")["scenes"].items() if about["split"] == split]
+    return [name for name, about in _about(folder)["scenes"].items() if about["split"] == split]
 
 
 def load_problem(folder: Path) -> FusionProblem:
     """Return the fusion problem of a folder of pairs."""
-    with np.load(folder / "problem.npz") as operators:
+    path = folder / "problem.npz"
+    with whole(path, folder), np.load(path) as operators:
         psf, srf, wavelengths_nm = operators["psf"], operators["srf"], operators["wavelengths_nm"]
-    ratio = read_json(folder / "pairs.json")["ratio"]
+    ratio = _about(folder)["ratio"]
     return FusionProblem(srf.shape[1], srf.shape[0], ratio, psf, srf, wavelengths_nm)
 
 
 def load_pairs(folder: Path, split: str) -> list[Pair]:
-    """Return the pairs of one split ("train", "val" or "test"), arrays memory-mapped."""
-    scenes = read_json(folder / "pairs.json")["scenes"]
-    return [_load_pair(folder, name, scenes[name]) for name in scene_names(folder, split)]
+    """Return the pairs of one split ("train", "val" or "test"), arrays memory-mapped.
+
+    Raises DamagedFile where a file is missing, cut off or of another shape; `check_pair` looks at every value.
+    """
+    about = _about(folder)
+    return [_load_pair(folder, name, about["scenes"][name], about["ratio"]) for name in scene_names(folder, split)]
+
+
+def check_pair(pair: Pair) -> None:
+    """Hash a pair's values; raises DamagedFile where they are not those that were simulated."""
+    found = _data_id([pair.hr_hsi, pair.lr_hsi, pair.hr_msi])
+    if found != pair.data:
+        raise DamagedFile(
+            f"the images of scene {pair.scene} have the hash {found} and not {pair.data}, with which they were "
+            "simulated; delete their folder under data/pairs and their file under data/scenes, and run snakemake"
+        )
+
+
+def _about(folder: Path) -> dict:
+    """Return what `degrade` wrote down of a folder of pairs."""
+    return read_json(folder / "pairs.json", folder)
+
+
+def _check_prepared(path: Path, sidecar: dict) -> None:
+    with whole(path, path):
+        if array_hash(np.load(path, mmap_mode="r")) != sidecar["sha256"]:
+            raise ValueError("its values are not those that were written")
 
 
 def _identity(dataset: DataSet, name: str, scene: str) -> dict:
@@ -160,14 +186,21 @@ def _stretch(prepared: Sequence[Path], folder: Path) -> None:
             np.save(file, stretch(np.load(source), lowest, highest))
 
 
-def _pair_id(images: Iterable[np.ndarray]) -> str:
+def _data_id(images: Iterable[np.ndarray]) -> str:
     """Short name of a pair's values: twelve digits that change when any of its images does."""
     return hashlib.sha256("".join(map(array_hash, images)).encode()).hexdigest()[:12]
 
 
-def _load_pair(folder: Path, name: str, about: dict) -> Pair:
-    lr_hsi, hr_msi = (np.load(folder / f"{name}.{image}.npy", mmap_mode="r") for image in ("lr_hsi", "hr_msi"))
-    hr_hsi = np.load(folder / about["hr_hsi"], mmap_mode="r")
+def _load_pair(folder: Path, name: str, about: dict, ratio: int) -> Pair:
+    files = [folder / about["hr_hsi"], *(folder / f"{name}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
+    images = []
+    for file in files:
+        with whole(file, folder if file.parent == folder else file):
+            images.append(np.load(file, mmap_mode="r"))
+    hr_hsi, lr_hsi, hr_msi = images
+    shapes = [(len(hr_hsi), *(side // ratio for side in hr_hsi.shape[1:])), (len(hr_msi), *hr_hsi.shape[1:])]
+    if [lr_hsi.shape, hr_msi.shape] != shapes or {image.dtype for image in images} != {np.dtype(np.float32)}:
+        raise DamagedFile(f"the images of scene {name} in {folder} do not fit together; delete it and run snakemake")
     return Pair(name, about["split"], hr_hsi, lr_hsi, hr_msi, about["data"])
 
 

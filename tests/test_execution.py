@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from smifbench import FusionMethod, FusionProblem, Recipe, execution, scenes
+from smifbench.files import array_hash
 from smifbench.inference import fuse
 from smifbench.run import Run
 
@@ -25,8 +26,10 @@ def make_pairs(folder, srf):
     for scene, split in (("first", "train"), ("second", "test")):
         path = folder / "scenes" / f"{scene}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, generator.random((6, 32, 32), dtype=np.float32))
-        path.with_suffix(".json").write_text(json.dumps({"split": split, "srf": srf, "wavelengths_nm": [0] * 6}))
+        cube = generator.random((6, 32, 32), dtype=np.float32)
+        np.save(path, cube)
+        about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
+        path.with_suffix(".json").write_text(json.dumps(about))
         paths.append(path)
     scenes.degrade(paths, "block-gauss-s2/1", 4, folder / "pairs")
     return folder / "pairs"
