@@ -3,11 +3,13 @@
 A protocol is a value (`Protocol`) with a versioned name; one linear operator, `blur_decimate`, and its adjoint serve
 them all. The convention is that of `FusionProblem.psf`: LR pixel (i, j) weighs a k x k window of the HR scene that is
 centred on HR block (i, j), and a kernel out of phase is a window whose weights lie off its centre.
+
+A changed protocol is named by what changes: `block-gauss-s2/1+snr_hsi_db=30+misregistration=0.5,0.5`.
 """
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,18 +17,26 @@ import torch
 from torch import Tensor
 
 from smifbench.errors import UserError, unknown
+from smifbench.spectral import spectral_response
 
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 BORDERS = ("circular", "reflect", "replicate", "own-block")
 SCALINGS = ("none", "separate-minmax")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_width(value: object) -> bool:
+    return value == "fwhm=r" or (isinstance(value, int | float) and value > 0)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A named, versioned degradation with a Gaussian blur; lengths are in HR pixels.
 
-    A changed copy is another protocol, so give it another id:
-    `dataclasses.replace(DEFAULT, id="block-gauss-s2-30db/1", snr_hsi_db=30)`.
+    A changed copy is another protocol with another id: `get_protocol("block-gauss-s2/1+snr_hsi_db=30")`.
 
     Parameters
     ----------
@@ -37,16 +47,21 @@ class Protocol:
         ratio is odd, so that the kernel stays centred on its block).
     sigma
         Standard deviation in pixels (`math.inf` weighs all pixels alike), or `"fwhm=r"` for a full width at half
-        maximum equal to the ratio.
+        maximum equal to the ratio; or a pair of them, along rows and columns of the kernel.
     shift
         How far the kernel's centre lies below and to the right of the block's centre, in pixels, or `"first-pixel"`
         for a kernel centred on the block's first pixel.
+    motion
+        (row, column) way in pixels by which the kernel is smeared evenly, as if the sensor moved while it looked.
     border
         What a window sees beyond the scene: `"circular"`, `"reflect"` (without repeating the edge), `"replicate"`; or
         `"own-block"`, where LR pixels along the border weigh only their own block, by the same kernel normalised anew.
     misregistration
         (row, column) distance in pixels by which the LR-HSI looks too far down and right. The HR-MSI stays on the grid
         of the reference and `psf` keeps silent about it. Fractions interpolate linearly.
+    response, response_shift_nm
+        Name or path of a spectral response (`smifbench.spectral`) in place of the data set's, and how far either lies
+        towards longer wavelengths; a shift interpolates linearly between the bands.
     snr_hsi_db, snr_msi_db
         Signal-to-noise ratio 10 log10(mean(signal^2) / variance) of white Gaussian noise, reached in every band; None
         adds none.
@@ -65,10 +80,13 @@ class Protocol:
 
     id: str
     size: int | str = "r"
-    sigma: float | str = 2.0
+    sigma: float | str | tuple[float | str, float | str] = 2.0
     shift: float | str = 0.0
+    motion: tuple[float, float] = (0.0, 0.0)
     border: str = "reflect"
     misregistration: tuple[float, float] = (0.0, 0.0)
+    response: str | None = None
+    response_shift_nm: float = 0.0
     snr_hsi_db: float | None = None
     snr_msi_db: float | None = None
     clip: tuple[float, float] | None = None
@@ -81,15 +99,21 @@ class Protocol:
             raise unknown("scaling", self.scaling, SCALINGS)
         for name, words, valid in (
             ("size", ("r", "2r"), isinstance(self.size, int) and self.size >= 1),
-            ("sigma", ("fwhm=r",), isinstance(self.sigma, int | float) and self.sigma > 0),
-            ("shift", ("first-pixel",), isinstance(self.shift, int | float) and math.isfinite(self.shift)),
+            ("sigma", ("fwhm=r",), all(map(_is_width, self._sigmas))),
+            ("shift", ("first-pixel",), _is_number(self.shift)),
         ):
             value = getattr(self, name)
             if not valid and value not in words:
                 words = " or ".join(map(repr, words))
                 raise UserError(f"protocol {self.id}: {name} must be a number of pixels or {words}, not {value!r}")
-        if len(self.misregistration) != 2:
-            raise UserError(f"protocol {self.id}: misregistration must be (row, column), not {self.misregistration!r}")
+        for name in ("misregistration", "motion"):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_number, value)):
+                raise UserError(f"protocol {self.id}: {name} must be (row, column), not {value!r}")
+        for name in ("snr_hsi_db", "snr_msi_db", "response_shift_nm"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value):
+                raise UserError(f"protocol {self.id}: {name} must be a number, not {value!r}")
 
     def psf(self, ratio: int) -> np.ndarray:
         """Blur kernel (k, k) float64 at `ratio`, sum 1, in the convention of `FusionProblem.psf`.
@@ -98,7 +122,6 @@ class Protocol:
         """
         _check_ratio(ratio)
         size = {"r": ratio, "2r": 2 * ratio - ratio % 2}.get(self.size, self.size)
-        sigma = ratio / FWHM_PER_SIGMA if self.sigma == "fwhm=r" else self.sigma
         centre = 0.0 if self.shift == "first-pixel" else (ratio - 1) / 2 + self.shift
         first = centre - (size - 1) / 2
         if first != int(first):
@@ -108,10 +131,29 @@ class Protocol:
             )
         first = int(first)
         reach = max(0, -first, first + size - ratio)
-        taps = np.zeros(ratio + 2 * reach)
-        taps[first + reach : first + reach + size] = np.exp(-0.5 * ((first + np.arange(size) - centre) / sigma) ** 2)
-        taps /= taps.sum()
-        return np.outer(taps, taps)
+        taps = np.zeros((2, ratio + 2 * reach))
+        for axis, sigma in enumerate(self._sigmas):
+            sigma = ratio / FWHM_PER_SIGMA if sigma == "fwhm=r" else sigma
+            taps[axis, first + reach : first + reach + size] = np.exp(
+                -0.5 * ((first + np.arange(size) - centre) / sigma) ** 2
+            )
+        return _smear(np.outer(*(taps / taps.sum(axis=1, keepdims=True))), self.motion)
+
+    def srf(self, srf: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
+        """Return the response (c, C) that makes the MSI of a data set whose own is `srf`; rows sum to 1."""
+        if self.response is not None:
+            srf = spectral_response(self.response, wavelengths_nm)
+        if not self.response_shift_nm:
+            return srf
+        order = np.argsort(wavelengths_nm)
+        bands = np.asarray(wavelengths_nm)[order]
+        shifted = np.empty_like(srf)
+        shifted[:, order] = [np.interp(bands - self.response_shift_nm, bands, row[order], 0, 0) for row in srf]
+        return shifted / shifted.sum(axis=1, keepdims=True)
+
+    @property
+    def _sigmas(self) -> tuple:
+        return self.sigma if isinstance(self.sigma, tuple) and len(self.sigma) == 2 else (self.sigma, self.sigma)
 
     def reach(self, ratio: int) -> int:
         """HR pixels that an LR pixel sees beyond its own block, misregistration included: a split's guard band."""
@@ -150,10 +192,23 @@ DEFAULT = PROTOCOLS["block-gauss-s2/1"]
 
 
 def get_protocol(id: str) -> Protocol:
-    """Return the named protocol; raises UserError with the nearest name for an unknown one."""
-    if id not in PROTOCOLS:
-        raise unknown("protocol", id, PROTOCOLS)
-    return PROTOCOLS[id]
+    """Return the named protocol, or one with changes such as `block-gauss-s2/1+sigma=3,1+size=2r`.
+
+    A change is a field of `Protocol` and its value: a number, a word, `none`, or a pair with a comma.
+
+    Raises UserError with the nearest name for an unknown protocol or field, and for a value that a field does not take.
+    """
+    name, *changes = id.split("+")
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    if not changes:
+        return PROTOCOLS[name]
+    known = [field.name for field in fields(Protocol) if field.name != "id"]
+    values = dict(change.partition("=")[::2] for change in changes)
+    for field in values:
+        if field not in known:
+            raise unknown(f"field in protocol {id}", field, known)
+    return replace(PROTOCOLS[name], id=id, **{field: _parsed(text) for field, text in values.items()})
 
 
 def simulate(
@@ -390,6 +445,30 @@ def _displace(psf: np.ndarray, distance: tuple[float, float]) -> np.ndarray:
         part = pixels - whole
         moved = (1 - part) * np.roll(moved, whole, axis) + part * np.roll(moved, whole + 1, axis)
     return moved
+
+
+def _smear(psf: np.ndarray, way: tuple[float, float]) -> np.ndarray:
+    """Mean of a kernel displaced along a (row, column) way about its place, in steps of a quarter pixel or less."""
+    if not any(way):
+        return psf
+    reach = math.ceil(max(map(abs, way)) / 2)
+    count = 8 * reach + 1
+    moved = [_displace(psf, (place * way[0], place * way[1])) for place in np.linspace(-0.5, 0.5, count)]
+    return sum(np.pad(kernel, (len(psf) - len(kernel)) // 2 + reach) for kernel in moved) / count
+
+
+def _parsed(text: str) -> float | str | tuple | None:
+    """Value of a field as an id writes it."""
+    if "," in text:
+        return tuple(map(_parsed, text.split(",")))
+    if text == "none":
+        return None
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _add_noise(image: np.ndarray, snr_db: float | None, seed: np.random.SeedSequence) -> np.ndarray:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
@@ -31,7 +30,7 @@ from smifbench.own_pair import OwnPair
 from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.quality import assess
-from smifbench.scaling import ScaledNetwork
+from smifbench.scaling import ScaledNetwork, load_weights
 from smifbench.scenes import Pair
 from smifbench.spectral import spectral_response
 from smifbench.training import Patches, Training
@@ -208,25 +207,6 @@ def one_scale_down(lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, rati
     coarse = blur_decimate(torch.from_numpy(reference), psf, ratio).numpy()
     lr_msi = blur_decimate(torch.from_numpy(hr_msi), psf, ratio).numpy()
     return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "")
-
-
-def load_weights(network: ScaledNetwork, path: Path) -> None:
-    """Load a safetensors file into `network`; raises UserError with the first tensor that does not fit."""
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; name a run's weights.safetensors")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}); nothing else is loaded, convert it") from error
-    wanted = network.state_dict()
-    for name in sorted(wanted.keys() | tensors.keys()):
-        there, here = (tuple(held[name].shape) if name in held else "missing" for held in (tensors, wanted))
-        if there != here:
-            raise UserError(
-                f"{path} does not fit the network that this pair takes: {name} is {there} in the file and {here} in "
-                "the network; give weights of the same method, bands and ratio, and their experiment by --config"
-            )
-    network.load_state_dict(tensors)
 
 
 def _train(

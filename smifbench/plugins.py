@@ -87,12 +87,24 @@ def build_method(name: str, problem: "FusionProblem", **options: object) -> "Fus
     for option in options:
         if option not in known:
             raise unknown(f"option of method {name}", option, known)
+    operators = options.pop("operators", "known")
+    if operators == "estimated":
+        from smifbench.blind import Blind
+
+        return Blind(cls, problem, options)
+    if operators != "known":
+        raise UserError(f"option operators of method {name} must be known or estimated, not {operators!r}")
     return cls(problem, **options)
 
 
 def method_options(cls: "type[FusionMethod]") -> dict[str, object]:
-    """Options of a method's constructor with their defaults; the first argument is the problem."""
-    return dict(list(_options(cls).items())[1:])
+    """Options of a method with their defaults.
+
+    They are those of its constructor, whose first argument is the problem. A method that solves has one more,
+    `operators`: "known" tells it the problem's PSF and response, "estimated" what the images themselves say of them.
+    """
+    options = dict(list(_options(cls).items())[1:])
+    return options if cls.trainable else {**options, "operators": "known"}
 
 
 def is_random(method: str) -> bool:

@@ -1,8 +1,11 @@
 """A network behind per-band affine maps: what the shared training set-up may do to every network's images alike."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from smifbench.errors import UserError
@@ -63,3 +66,22 @@ class ScaledNetwork(nn.Module):
 
     def _hsi(self, image: Tensor) -> Tensor:
         return (image - self.hsi_shift) / self.hsi_scale
+
+
+def load_weights(network: ScaledNetwork, path: Path) -> None:
+    """Load a safetensors file into `network`; raises UserError with the first tensor that does not fit."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; name a run's weights.safetensors")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no safetensors file ({error}); nothing else is loaded, convert it") from error
+    wanted = network.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        there, here = (tuple(held[name].shape) if name in held else "missing" for held in (tensors, wanted))
+        if there != here:
+            raise UserError(
+                f"{path} does not fit the network: {name} is {there} in the file and {here} in the network; give "
+                "weights of the same method, options, bands and ratio"
+            )
+    network.load_state_dict(tensors)

@@ -22,7 +22,7 @@ from smifbench.files import array_hash, file_hash, read_json, replacing, replaci
 from smifbench.problem import FusionProblem
 
 if TYPE_CHECKING:
-    from smifbench.degradation import Protocol
+    from smifbench.degradation import Protocol, Simulated
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,10 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
     scenes = {path.stem: {"split": sidecar["split"]} for path, sidecar in zip(prepared, sidecars, strict=True)}
     with replacing_folder(target) as folder:
         if not about["unavailable"]:
-            for path, sidecar in zip(prepared, sidecars, strict=True):
-                _check_prepared(path, sidecar)
-                _simulate(path, np.array(sidecar["srf"]), protocol, ratio, folder)
+            for path in prepared:
+                simulated = simulate_prepared(path, protocol, ratio)
+                for image in ("lr_hsi", "hr_msi"):
+                    np.save(folder / f"{path.stem}.{image}.npy", getattr(simulated, image))
             stretched = protocol.scaling == "separate-minmax"
             if stretched:
                 _stretch(prepared, folder)
@@ -91,12 +92,27 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
                 reference = folder / f"{path.stem}.hr_hsi.npy" if stretched else path
                 files = [reference, *(folder / f"{path.stem}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
                 scenes[path.stem] |= {
-                    "data": _data_id(np.load(file, mmap_mode="r") for file in files),
+                    "data": data_id(np.load(file, mmap_mode="r") for file in files),
                     "hr_hsi": reference.name if stretched else os.path.relpath(path, target),
                 }
-            srf, wavelengths_nm = (sidecars[-1][key] for key in ("srf", "wavelengths_nm"))
+            wavelengths_nm = sidecars[-1]["wavelengths_nm"]
+            srf = protocol.srf(np.array(sidecars[-1]["srf"]), wavelengths_nm)
             np.savez(folder / "problem.npz", psf=protocol.psf(ratio), srf=srf, wavelengths_nm=wavelengths_nm)
         write_json(folder / "pairs.json", about | {"scenes": scenes})
+
+
+def simulate_prepared(path: Path, protocol: "Protocol", ratio: int) -> "Simulated":
+    """Simulate the pair of a prepared scene (.npy), not stretched; the noise is the scene's own."""
+    from smifbench.degradation import simulate
+
+    sidecar = read_json(path.with_suffix(".json"))
+    _check_prepared(path, sidecar)
+    try:
+        srf = protocol.srf(np.array(sidecar["srf"]), sidecar["wavelengths_nm"])
+        seed = zlib.crc32(path.stem.encode())
+        return simulate(np.load(path, mmap_mode="r"), ratio, srf, replace(protocol, scaling="none"), seed)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def unavailable(folder: Path) -> str:
@@ -129,7 +145,7 @@ def load_pairs(folder: Path, split: str) -> list[Pair]:
 
 def check_pair(pair: Pair) -> None:
     """Hash a pair's values; raises DamagedFile where they are not those that were simulated."""
-    found = _data_id([pair.hr_hsi, pair.lr_hsi, pair.hr_msi])
+    found = data_id([pair.hr_hsi, pair.lr_hsi, pair.hr_msi])
     if found != pair.data:
         raise DamagedFile(
             f"the images of scene {pair.scene} have the hash {found} and not {pair.data}, with which they were "
@@ -160,20 +176,6 @@ def _content_hash(file: File) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _simulate(path: Path, srf: np.ndarray, protocol: "Protocol", ratio: int, folder: Path) -> None:
-    """Write LR-HSI and HR-MSI of a prepared scene, not stretched."""
-    from smifbench.degradation import simulate
-
-    try:
-        # A scene draws noise of its own, the same whatever other scenes there are.
-        seed = zlib.crc32(path.stem.encode())
-        simulated = simulate(np.load(path, mmap_mode="r"), ratio, srf, replace(protocol, scaling="none"), seed)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    for image in ("lr_hsi", "hr_msi"):
-        np.save(folder / f"{path.stem}.{image}.npy", getattr(simulated, image))
-
-
 def _stretch(prepared: Sequence[Path], folder: Path) -> None:
     """Stretch every band of references, LR-HSIs and HR-MSIs, each by its extremes over all scenes."""
     from smifbench.degradation import band_extremes, stretch
@@ -186,7 +188,7 @@ def _stretch(prepared: Sequence[Path], folder: Path) -> None:
             np.save(file, stretch(np.load(source), lowest, highest))
 
 
-def _data_id(images: Iterable[np.ndarray]) -> str:
+def data_id(images: Iterable[np.ndarray]) -> str:
     """Short name of a pair's values: twelve digits that change when any of its images does."""
     return hashlib.sha256("".join(map(array_hash, images)).encode()).hexdigest()[:12]
 

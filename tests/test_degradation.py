@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -425,3 +426,71 @@ def test_own_block_needs_weight_on_the_block():
     protocol = dataclasses.replace(DEFAULT, border="own-block", misregistration=(4, 0))
     with pytest.raises(UserError, match="choose another border"):
         simulate(np.ones((1, 8, 8)), 4, np.ones((1, 1)), protocol)
+
+
+def test_a_changed_protocol_is_named_by_its_changes():
+    id = "fwhm/1+snr_hsi_db=30+sigma=3,1+misregistration=0.5,-2+response=none+size=9"
+    changed = get_protocol(id)
+    assert changed.id == id
+    assert changed == dataclasses.replace(
+        PROTOCOLS["fwhm/1"], id=id, snr_hsi_db=30, sigma=(3, 1), misregistration=(0.5, -2), size=9
+    )
+    assert get_protocol("block-gauss-s2/1+sigma=fwhm=r+size=2r").sigma == "fwhm=r"
+    assert get_protocol("block-gauss-s2/1+sigma=inf").psf(4) == pytest.approx(np.full((4, 4), 1 / 16))
+
+
+@pytest.mark.parametrize(
+    ("id", "message"),
+    [
+        ("block-gauss/1+sigma=3", "did you mean 'block-gauss-s2/1'"),
+        ("block-gauss-s2/1+snr_hsi=30", "did you mean 'snr_hsi_db'"),
+        ("block-gauss-s2/1+snr_hsi_db", "snr_hsi_db must be a number, not ''"),
+        ("block-gauss-s2/1+snr_msi_db=nan", "snr_msi_db must be a number, not nan"),
+        ("block-gauss-s2/1+sigma=1,2,3", "sigma must be a number"),
+        ("block-gauss-s2/1+sigma=2,0", "sigma must be a number"),
+        ("block-gauss-s2/1+motion=3", "motion must be"),
+        ("block-gauss-s2/1+misregistration=a,b", "misregistration must be"),
+        ("block-gauss-s2/1+id=mine", "unknown field"),
+    ],
+)
+def test_a_mistaken_change_is_told(id, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        get_protocol(id)
+
+
+def test_an_anisotropic_kernel_has_its_widths_along_rows_and_columns():
+    psf = get_protocol("block-gauss-s2/1+size=12+sigma=1,2").psf(4)
+    rows, columns = (
+        get_protocol("block-gauss-s2/1+size=12+sigma=1").psf(4),
+        get_protocol("block-gauss-s2/1+size=12+sigma=2").psf(4),
+    )
+    np.testing.assert_allclose(psf, np.outer(rows.sum(1), columns.sum(0)))
+
+
+@pytest.mark.parametrize("way", [(0, 2), (3, 0), (1.5, -1.5)])
+def test_motion_smears_evenly_about_the_same_place(way):
+    still, moved = DEFAULT.psf(4), get_protocol(f"block-gauss-s2/1+motion={way[0]},{way[1]}").psf(4)
+
+    def moments(psf):
+        steps = np.arange(len(psf)) - (len(psf) - 1) / 2
+        row, column = np.meshgrid(steps, steps, indexing="ij")
+        return (psf * row).sum(), (psf * column).sum(), (psf * row**2).sum(), (psf * column**2).sum()
+
+    assert moved.sum() == pytest.approx(1)
+    assert moments(moved)[:2] == pytest.approx((0, 0), abs=1e-12)
+    grown = np.subtract(moments(moved)[2:], moments(still)[2:])
+    # An even smear of length L has the variance L^2 / 12; linear interpolation and its steps add up to a sixth.
+    assert np.all(grown > np.square(way) / 12 - 1e-9)
+    assert np.all(grown <= np.square(way) / 12 + np.where(way, 0.2 + 0.02 * np.square(way), 1e-9))
+
+
+def test_the_response_of_a_protocol():
+    nm = np.array([500.0, 400.0, 450.0, 650.0])
+    own = np.array([[0.25, 0.5, 0.25, 0.0]])
+    assert DEFAULT.srf(own, nm) is own
+    shifted = get_protocol("block-gauss-s2/1+response_shift_nm=25").srf(own, nm)
+    # In order of wavelength 0.5, 0.25, 0.25, 0 at 400, 450, 500, 650 nm, looked up 25 nm lower.
+    np.testing.assert_allclose(shifted, np.array([[0.25, 0, 0.375, 0.25 / 6]]) / (0.25 + 0.375 + 0.25 / 6))
+    named = get_protocol("block-gauss-s2/1+response=nikon_d700").srf(own, nm)
+    assert named.shape == (3, 4)
+    np.testing.assert_allclose(named.sum(1), 1)
