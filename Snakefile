@@ -15,6 +15,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/robustness.smk"
 
 
 # On a cluster these run where snakemake does: they are short, or need the internet.
@@ -38,6 +39,7 @@ rule all:
 
 
 onsuccess:
-    summary = Path(f"{RESULTS}/summary.txt")
+    made = Path(final_outputs()[0])
+    summary = made / "summary.txt" if made.is_dir() else made
     if summary.exists():
         print(summary.read_text())

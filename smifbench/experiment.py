@@ -33,6 +33,8 @@ class Experiment:
     threads: int
     device: str
     memory_gb: float | None
+    test_protocols: list[str]
+    test_ratios: list[int]
 
     def reader(self, dataset: str) -> str:
         """Name of the file under `datasets/` that reads a data set: its own name, unless the config states `reader`."""
@@ -64,6 +66,12 @@ class Experiment:
             for method, variant in self.methods
             for seed in (self.seeds if plugins.is_random(method) else self.seeds[:1])
         ]
+
+    def tests(self, run: Run) -> list[tuple[str, int]]:
+        """Return protocol and ratio of every robustness test of a run; the first is how it was trained."""
+        protocols = dict.fromkeys([run.protocol, *self.test_protocols])
+        ratios = [ratio for ratio in self.test_ratios if ratio not in self.ratios and run.ratio == self.ratios[0]]
+        return [*((protocol, run.ratio) for protocol in protocols), *((run.protocol, ratio) for ratio in ratios)]
 
 
 def load_experiment(path: str | Path) -> Experiment:
@@ -145,8 +153,27 @@ def _check_names(experiment: Experiment) -> None:
         experiment.build_dataset(name)
     for protocol in experiment.protocols:
         get_protocol(protocol)
+    _check_tests(experiment)
     for (method, _), about in experiment.methods.items():
         known = plugins.method_options(plugins.method_class(method))
         for option in about["options"]:
             if option not in known:
                 raise unknown(f"option of method {method}", option, known)
+
+
+def _check_tests(experiment: Experiment) -> None:
+    """Refuse robustness tests whose rows could not be told apart, or whose protocols no trained network can meet."""
+    from smifbench.degradation import get_protocol
+
+    if not experiment.test_protocols and not experiment.test_ratios:
+        return
+    if len(experiment.protocols) > 1:
+        raise UserError("test_protocols and test_ratios need one training protocol; leave one in protocols")
+    for id in [*experiment.protocols, *experiment.test_protocols]:
+        protocol = get_protocol(id)
+        if protocol.scaling != "none":
+            raise UserError(f"protocol {id} rescales the reference, so it cannot be tested against; leave it out")
+        for ratio in experiment.ratios:
+            protocol.psf(ratio)
+    for ratio in experiment.test_ratios:
+        get_protocol(experiment.protocols[0]).psf(ratio)

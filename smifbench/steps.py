@@ -77,6 +77,32 @@ def score(args: argparse.Namespace) -> None:
     scoring.score_run(args.experiment, args.run, args.pairs, args.fused, args.output)
 
 
+def robustness(args: argparse.Namespace) -> None:
+    """Fuse and score the test scenes of one run under other protocols and ratios."""
+    from smifbench.robustness import run_tests
+
+    _use_threads(args.threads)
+    _be_deterministic()
+    run_tests(
+        args.experiment,
+        args.run,
+        args.tests,
+        args.prepared,
+        args.pairs,
+        args.options,
+        args.device,
+        args.trained,
+        args.output,
+    )
+
+
+def spread(args: argparse.Namespace) -> None:
+    """Summarise a robustness experiment: table, LaTeX, curves and text."""
+    from smifbench.spread import write_spread
+
+    write_spread(args.rows, args.output, args.folder)
+
+
 def collect(args: argparse.Namespace) -> None:
     """Put the rows of several tables into one."""
     import pandas as pd
@@ -245,6 +271,14 @@ def _parser() -> argparse.ArgumentParser:
     command = step(score, method)
     command.add_argument("--experiment", required=True)
     command.add_argument("--fused", type=Path, required=True)
+    command = step(robustness, method, network)
+    command.add_argument("--experiment", required=True)
+    command.add_argument("--tests", type=json.loads, required=True)
+    command.add_argument("--prepared", type=Path, required=True, help="the folder of the prepared scenes")
+    command.add_argument("--trained", type=Path)
+    command = step(spread)
+    command.add_argument("--rows", type=Path, required=True)
+    command.add_argument("--folder", type=Path, required=True, help="folder for curves, LaTeX and text")
     command = step(collect)
     command.add_argument("--tables", type=Path, nargs="+", required=True)
     command = step(cost, network)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from configs import EXPERIMENTS, TESTS
 from conftest import SHARED
 
 from smifbench import plugins
@@ -18,7 +19,6 @@ from smifbench.experiment import load_experiment
 
 pytestmark = pytest.mark.xdist_group("dag")  # one copy of the workbench for all
 
-CONFIGS = sorted((plugins.ROOT / "config").glob("*.yaml"))
 CODE = [
     "Snakefile",
     "environment.yml",
@@ -94,7 +94,7 @@ def planned(output):
     return {line.split()[0]: int(line.split()[1]) for line in table.splitlines()}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_a_config_plans_its_whole_grid(path, tmp_path):
     experiment = load_experiment(path)
     runs = experiment.runs()
@@ -106,6 +106,43 @@ def test_a_config_plans_its_whole_grid(path, tmp_path):
     assert jobs.get("train", 0) == len(trained)
     assert jobs["degrade"] == len(experiment.settings())
     assert jobs["prepare"] == sum(len(experiment.build_dataset(name).scenes()) for name in experiment.datasets)
+
+
+def test_robustness_plans_one_job_for_a_run_and_nothing_of_the_report():
+    configs = [str(plugins.ROOT / "config" / "demo.yaml"), str(TESTS)]
+    status, output = snakemake(plugins.ROOT, "--dry-run", "--forceall", "--nolock", "--configfile", *configs)
+    assert status == 0, output
+    jobs = planned(output)
+    methods = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]
+    assert jobs["robustness"] == len(methods) + 2
+    assert jobs["degrade"] == 1
+    assert not {"fuse", "score", "cost", "tables", "figures", "report"} & jobs.keys()
+
+
+def test_robustness_takes_what_is_trained_and_disturbs_nothing(workbench):
+    tests = {
+        "test_protocols": ["fwhm/1", "block-gauss-s2/1+misregistration=0.5,-1"],
+        "test_ratios": [8],
+        "methods": {"gsa/estimated": {"options": {"operators": "estimated"}}},
+    }
+    (workbench / "tests.yaml").write_text(yaml.safe_dump(tests))
+    status, output = snakemake(workbench, "--configfile", "tiny.yaml", "tests.yaml")
+    assert status == 0, output
+    assert "rule train" not in output
+    assert "worst_test" in output
+    rows = pd.read_csv(workbench / "results" / "tiny" / "robustness" / "metrics.csv")
+    assert set(rows.status) == {"ok"}
+    assert rows.groupby(["method", "variant"]).size().to_dict() == dict.fromkeys(
+        [("bicubic", "default"), ("gsa", "default"), ("gsa", "estimated"), ("ssr_net", "default")], 4
+    )
+    before = pd.read_csv(workbench / "results" / "tiny" / "metrics.csv").set_index("method")
+    same = rows[(rows.protocol == "block-gauss-s2/1") & (rows.ratio == 4) & (rows.variant == "default")]
+    same = same.set_index("method")
+    pd.testing.assert_frame_equal(same[["psnr", "sam", "data"]], before[["psnr", "sam", "data"]], rtol=1e-6)
+    assert (workbench / "results" / "tiny" / "robustness" / "spread" / "curves_indian_pines_x4.pdf").exists()
+    for configs in (["tiny.yaml"], ["tiny.yaml", "tests.yaml"]):
+        status, output = snakemake(workbench, "--configfile", *configs)
+        assert "Nothing to be done" in output
 
 
 def test_outputs_are_the_promised_ones(workbench):

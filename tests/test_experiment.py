@@ -2,11 +2,10 @@
 
 import pytest
 import yaml
+from configs import EXPERIMENTS, TESTS
 
 from smifbench import UserError, plugins
 from smifbench.experiment import check_experiment, load_experiment
-
-CONFIGS = sorted((plugins.ROOT / "config").glob("*.yaml"))
 
 
 def config(**changes):
@@ -20,7 +19,7 @@ def config(**changes):
     return {key: value for key, value in {**base, **changes}.items() if value is not None}
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_config_in_the_repository_is_valid_and_named_after_its_file(path):
     assert load_experiment(path).name == path.stem
 
@@ -31,6 +30,26 @@ def test_defaults_are_filled_in():
     assert experiment.seeds == [0]
     assert experiment.methods["ssr_net", "default"] == {"options": {}, "recipe": {"steps": 3}}
     assert experiment.methods["bicubic", "default"] == {"options": {}, "recipe": {}}
+
+
+def test_tests_go_on_top_of_any_experiment():
+    tests = yaml.safe_load(TESTS.read_text())
+    for path in EXPERIMENTS:
+        base = yaml.safe_load(path.read_text())
+        experiment = check_experiment({**base, **tests, "methods": base["methods"] | tests["methods"]})
+        for run in experiment.runs():
+            found = experiment.tests(run)
+            assert found[0] == (run.protocol, run.ratio)
+            assert len(set(found)) == len(found) >= len(tests["test_protocols"]) + 1
+
+
+def test_other_ratios_are_tested_once():
+    experiment = check_experiment(config(ratios=[4, 8], test_protocols=["fwhm/1"], test_ratios=[2, 8]))
+    default = "block-gauss-s2/1"
+    assert {run.ratio: experiment.tests(run) for run in experiment.runs()} == {
+        4: [(default, 4), ("fwhm/1", 4), (default, 2)],
+        8: [(default, 8), ("fwhm/1", 8)],
+    }
 
 
 def test_grid_repeats_only_random_methods_over_seeds():
@@ -76,6 +95,11 @@ def test_variants_are_methods_of_their_own():
         ({"training": {"lr": 0}}, "key 'training.lr'"),
         ({"recipe": "author"}, "key 'recipe': 'author' is not one of"),
         ({"experiment": "Demo run"}, "key 'experiment': 'Demo run' does not match"),
+        ({"test_protocols": ["fwmh/1"]}, "unknown protocol 'fwmh/1'; did you mean 'fwhm/1'?"),
+        ({"test_protocols": ["fwhm/1+sgima=3"]}, "did you mean 'sigma'?"),
+        ({"test_protocols": ["fwhm/1+shift=0.5"]}, "has its taps between pixels"),
+        ({"test_protocols": ["paper-wdcm/1"]}, "paper-wdcm/1 rescales the reference"),
+        ({"test_ratios": [2], "protocols": ["fwhm/1", "lttr/1"]}, "need one training protocol"),
         ({"device": "gpu"}, "key 'device': 'gpu' is not one of"),
     ],
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from configs import EXPERIMENTS
 
 from smifbench import plugins, scenes
 from smifbench.experiment import check_experiment, load_experiment
@@ -45,7 +46,7 @@ def test_training_follows_the_recipe():
     assert plan.pflop["default"] == pytest.approx(2 * 23 * 4 * 6 * macs / 1e15, rel=0.02)
 
 
-@pytest.mark.parametrize("path", sorted((plugins.ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_scene_sizes_are_known_before_the_data(path):
     experiment = load_experiment(path)
     for name in experiment.datasets:

@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
 from smifbench.dataset import DataSet
+from smifbench.run import Run
 
 try:
     EXPERIMENT = check_experiment(config, "the experiment's config")
@@ -26,7 +27,7 @@ os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get
 wildcard_constraints:
     dataset="[^/]+",
     data="[^/]+",
-    protocol="[^/]+/[0-9]+",
+    protocol="[^/]+/[0-9]+[^/]*",
     ratio="[0-9]+",
     method="[^/]+",
     variant="[^/]+",
@@ -127,5 +128,25 @@ def config_json(wildcards):
     return json.dumps(config)
 
 
+def tests_json(wildcards):
+    return json.dumps(EXPERIMENT.tests(Run(**json.loads(run_json(wildcards)))))
+
+
+def test_scenes(wildcards):
+    """Prepared scenes that the tests degrade anew."""
+    splits = EXPERIMENT.build_dataset(wildcards.dataset).scenes()
+    folder = f"data/scenes/{EXPERIMENT.data_id(wildcards.dataset)}"
+    return [f"{folder}/{scene}.npy" for scene, split in splits.items() if split == "test"]
+
+
+def blind_code(wildcards):
+    """What decides the operators of a method that estimates them."""
+    estimated = method_config(wildcards)["options"].get("operators") == "estimated"
+    return code("blind", "estimation") if estimated else []
+
+
 def final_outputs():
+    """What is made in the end: the experiment, or with tests in its config what is learnt from them."""
+    if EXPERIMENT.test_protocols or EXPERIMENT.test_ratios:
+        return [f"{RESULTS}/robustness/spread"]
     return [f"{RESULTS}/summary.txt"]

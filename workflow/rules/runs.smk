@@ -33,6 +33,7 @@ rule fuse:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
         code("method", "problem", "scaling", "inference", "memory", "execution", "scenes"),
+        blind_code,
         pairs=pairs_folder,
         trained=trained_folder,
     output:

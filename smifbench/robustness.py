@@ -1,0 +1,133 @@
+"""Robustness: what a trained network or a solver makes of images that arose otherwise than it was trained on or told.
+
+Nothing is trained. The network keeps its weights, the solver keeps the PSF and the response of the training protocol,
+and the test scenes are simulated anew under each other protocol, in memory.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from smifbench import metrics, plugins
+from smifbench.degradation import get_protocol
+from smifbench.devices import device_name, pick_device
+from smifbench.errors import UserError
+from smifbench.files import read_json, replacing
+from smifbench.inference import fuse
+from smifbench.method import FusionMethod
+from smifbench.problem import FusionProblem
+from smifbench.provenance import code_id
+from smifbench.results import METRICS_COLUMNS
+from smifbench.run import Run
+from smifbench.scaling import ScaledNetwork, load_weights
+from smifbench.scenes import load_problem, pair_id, scene_names, simulate_prepared, unavailable
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = [*METRICS_COLUMNS, "trained_on"]
+"""Columns of a robustness experiment's `metrics.csv`: `protocol` and `ratio` are those of the test, `trained_on` says
+protocol and ratio of the training, or of what a solver is told."""
+
+Told = Callable[[int], tuple[FusionProblem, FusionMethod | ScaledNetwork]]
+"""The problem at a ratio as a method knows it, and the method; raises UserError where it cannot be built."""
+
+
+def run_tests(
+    experiment: str,
+    run: Run,
+    tests: Sequence[tuple[str, int]],
+    prepared: Path,
+    pairs: Path,
+    options: dict,
+    device: str,
+    trained: Path | None,
+    target: Path,
+) -> None:
+    """Fuse and score the test scenes of a run under other protocols and ratios; write the rows to the file `target`.
+
+    Parameters
+    ----------
+    experiment, run
+        Names in the rows; the run's protocol and ratio are those of the training.
+    tests
+        Protocol id and ratio of each test.
+    prepared, pairs
+        Folders of the prepared scenes, and of the pairs of the training.
+    options, device
+        Of the method.
+    trained
+        Folder that `smifbench.execution.train_run` wrote, or None for a method that solves.
+    """
+    where = pick_device(device)
+    facts = read_json(trained / "facts.json") if trained else {}
+    about = {"experiment": experiment, **asdict(run), "trained_on": f"{run.protocol}/x{run.ratio}"}
+    about |= {key: facts[key] for key in ("train_steps", "train_seconds") if key in facts}
+    about |= {"device": device_name(where), "code": code_id()}
+    absent = unavailable(pairs)
+    status = {"status": "not run", "message": absent} if absent else facts
+
+    @cache
+    def told(ratio: int) -> tuple[FusionProblem, FusionMethod | ScaledNetwork]:
+        problem = _problem_at(load_problem(pairs), run, ratio)
+        return problem, _build(run, problem, options, trained)
+
+    rows = []
+    for protocol, ratio in tests:
+        for scene in scene_names(pairs, "test"):
+            row = {**about, "protocol": protocol, "ratio": ratio, "scene": scene}
+            if status.get("status", "ok") == "ok":
+                row |= _test(protocol, ratio, prepared / f"{scene}.npy", told, where)
+            else:
+                row |= {key: status[key] for key in ("status", "message")}
+            rows.append(row)
+    with replacing(target) as temporary:
+        pd.DataFrame(rows).reindex(columns=COLUMNS).to_csv(temporary, index=False)
+
+
+def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.device) -> dict:
+    """Status, message and metrics of one scene under one protocol."""
+    try:
+        problem, model = told(ratio)
+        hr_hsi, lr_hsi, hr_msi = images = simulate_prepared(scene, get_protocol(protocol), ratio)
+        if len(hr_msi) != problem.msi_bands:
+            raise UserError(f"the MSI has {len(hr_msi)} bands under {protocol}, and {problem.msi_bands} in training")
+    except UserError as error:  # the test does not apply to this method or scene
+        return {"status": "skipped", "message": str(error)}
+    try:
+        started = time.perf_counter()
+        estimate = fuse(model, lr_hsi, hr_msi, device)
+        seconds = round(time.perf_counter() - started, 4)
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise  # the machine failed, not the method
+    except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
+        logger.exception("%s", protocol)
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        return {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
+    scores = metrics.score(hr_hsi, estimate, ratio)
+    return {"status": "ok", "message": "", "data": pair_id(images), "fuse_seconds": seconds, **scores}
+
+
+def _problem_at(problem: FusionProblem, run: Run, ratio: int) -> FusionProblem:
+    """The training's problem, with the PSF that its protocol has at another ratio."""
+    return problem if ratio == run.ratio else replace(problem, ratio=ratio, psf=get_protocol(run.protocol).psf(ratio))
+
+
+def _build(run: Run, problem: FusionProblem, options: dict, trained: Path | None) -> FusionMethod | ScaledNetwork:
+    """The method as the run has it; raises UserError where it does not take the problem, or its weights do not."""
+    cls = plugins.method_class(run.method)
+    if reason := cls.skip(problem):
+        raise UserError(reason)
+    if "seed" in plugins.method_options(cls):
+        options = {"seed": run.seed, **options}
+    method = plugins.build_method(run.method, problem, **options)
+    if trained is None:
+        return method
+    network = ScaledNetwork(method)
+    load_weights(network, trained / "weights.safetensors")
+    return network
