@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -30,9 +31,10 @@ from smifbench.scenes import load_problem, pair_id, scene_names, simulate_prepar
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = [*METRICS_COLUMNS, "trained_on"]
+COLUMNS = [*METRICS_COLUMNS, "trained_on", "rmse_blocks", "rmse_detail"]
 """Columns of a robustness experiment's `metrics.csv`: `protocol` and `ratio` are those of the test, `trained_on` says
-protocol and ratio of the training, or of what a solver is told."""
+protocol and ratio of the training, or of what a solver is told. `rmse_blocks` is the error of the means over LR pixels,
+`rmse_detail` that of what lies within them; their squares add up to that of `rmse`."""
 
 Told = Callable[[int], tuple[FusionProblem, FusionMethod | ScaledNetwork]]
 """The problem at a ratio as a method knows it, and the method; raises UserError where it cannot be built."""
@@ -109,8 +111,17 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         logger.exception("%s", protocol)
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         return {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
-    scores = metrics.score(hr_hsi, estimate, ratio)
+    scores = metrics.score(hr_hsi, estimate, ratio) | _parts(hr_hsi, estimate.clip(0, 1), ratio)
     return {"status": "ok", "message": "", "data": pair_id(images), "fuse_seconds": seconds, **scores}
+
+
+def _parts(hr_hsi: np.ndarray, estimate: np.ndarray, ratio: int) -> dict[str, float]:
+    """Error of the means over LR pixels and of the detail within them, which say where an error came from."""
+    bands, height, width = hr_hsi.shape
+    error = (estimate.astype(np.float64) - hr_hsi).reshape(bands, height // ratio, ratio, width // ratio, ratio)
+    means = error.mean((2, 4), keepdims=True)
+    parts = {"rmse_blocks": means, "rmse_detail": error - means}
+    return {name: float(np.sqrt(np.square(part).mean())) for name, part in parts.items()}
 
 
 def _problem_at(problem: FusionProblem, run: Run, ratio: int) -> FusionProblem:

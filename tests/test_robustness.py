@@ -49,7 +49,7 @@ def rows_of(land, run, *tests, options=None, trained=None):
     tests = [(protocol, ratio) for protocol, ratio in tests]
     robustness.run_tests("e", run, tests, land / "scenes", land / "pairs", options or {}, "cpu", trained, target)
     rows = pd.read_csv(target, keep_default_na=False)
-    assert list(rows) == [*results.METRICS_COLUMNS, "trained_on"]
+    assert list(rows) == [*results.METRICS_COLUMNS, "trained_on", "rmse_blocks", "rmse_detail"]
     assert set(rows.trained_on) == {"block-gauss-s2/1/x4"}
     assert set(rows.scene) == {"land_test"}
     return rows
@@ -61,6 +61,14 @@ def test_under_the_training_protocol_the_images_are_those_of_the_training(land):
     estimate = fuse(build_method("gsa", load_problem(land / "pairs")), pair.lr_hsi, pair.hr_msi)
     assert row.data == pair.data
     assert float(row.psnr) == pytest.approx(metrics.score(np.array(pair.hr_hsi), estimate, 4)["psnr"])
+
+
+def test_an_error_has_the_parts_that_its_origin_leaves(land):
+    rows = rows_of(land, GSA, (GSA.protocol, 4), ("block-gauss-s2/1+snr_msi_db=20", 4), (LATE, 4))
+    blocks, detail, whole = (rows[name].astype(float) for name in ("rmse_blocks", "rmse_detail", "rmse"))
+    np.testing.assert_allclose(blocks**2 + detail**2, whole**2)
+    assert detail[1] > 3 * blocks[1]  # noise of single pixels is lost in the mean of 16
+    assert blocks[2] > 3 * blocks[0]  # an image out of place
 
 
 def test_a_solver_is_told_the_operators_of_its_training(land):
