@@ -81,6 +81,9 @@ class FileDataSet(DataSet):
 
 def chosen(splits: dict[str, str], wanted: list[str] | None) -> dict[str, str]:
     """Those of `splits` (scene: split) that are `wanted`, all without a wish; raises UserError for an unknown one."""
+    listed = isinstance(wanted, list | tuple) and len(wanted) > 0 and all(isinstance(name, str) for name in wanted)
+    if not listed and wanted is not None:
+        raise UserError(f"scenes must be a list of at least one scene's name, not {wanted!r:.40}")
     for scene in wanted or ():
         if scene not in splits:
             raise unknown("scene", scene, splits)

@@ -53,6 +53,9 @@ SPLITS = dict(zip(SCENES, ["train"] * 22 + ["val"] * 5 + ["test"] * 5, strict=Tr
 
 BANDS, SIZE = 31, (512, 512)
 
+GREY = ("L", "I;16", "I;16B", "I", "LA", "RGB", "RGBA")
+"""Pillow's names of 8-bit and 16-bit grey and of what may hold three equal colours."""
+
 
 class Cave(FileDataSet):
     """The 32 scenes, 22 to train, 5 to validate and 5 to test in the order of their names.
@@ -146,11 +149,19 @@ def _read_band(file: File) -> np.ndarray:
 
 
 def _pixels(file: File) -> np.ndarray:
-    """One band (H, W) as uint16, or as uint8 from a file of three equal colours."""
+    """One band (H, W) as uint16 or uint8 from a file of grey levels, or as uint8 from one of three equal colours."""
     with _image(file) as image:
-        pixels = np.asarray(image)
-    pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16, copy=False)
-    return pixels[..., 0] if pixels.ndim == 3 else pixels
+        mode, pixels = image.mode, np.asarray(image)
+    colours = {"RGB": 3, "RGBA": 3, "LA": 1}.get(mode)
+    if colours:
+        pixels, others = pixels[..., 0], pixels[..., 1:colours]
+        if (others != pixels[..., None]).any():
+            mode = "coloured"
+    if mode not in GREY:
+        raise UserError(
+            f"{file} is {mode} and not grey, so it is no band; replace it by the one of the official archive"
+        )
+    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16, copy=False)
 
 
 @contextmanager
@@ -159,7 +170,7 @@ def _image(file: File) -> Iterator["Image.Image"]:
     from PIL import Image
 
     try:
-        with file.open("rb") as stream, Image.open(stream) as image:
+        with file.open("rb") as stream, Image.open(stream, formats=["PNG"]) as image:
             yield image
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
         raise UserError(f"{file} is no whole PNG image; replace it by the one of the official archive") from error

@@ -23,6 +23,11 @@ GEOREFERENCE = ("map info", "coordinate system string", "projection info")
 
 DATA_SUFFIXES = (".img", ".dat", ".raw", ".bin", ".data", ".bsq", ".bil", ".bip")
 HEADER_BYTES = 2**22
+READ = {
+    *("samples", "lines", "bands", "interleave", "data type", "byte order", "header offset", "file compression"),
+    *("wavelength", "wavelength units", "fwhm", "bbl", "data ignore value", "reflectance scale factor"),
+}
+"""Keys that decide what is read: a line that begins with one ends a brace that was never closed."""
 
 
 def read_envi(path: Path, variable: str | None) -> Content:
@@ -112,12 +117,16 @@ def _fields(header: Path) -> dict[str, str]:
             parts = [value]
             while "}" not in parts[-1]:
                 following = next(lines, None)
-                if following is None:
+                if following is None or _key(following) in READ:
                     raise UserError(f"{header}: the brace of '{key.strip()[:40]}' is never closed; close it")
                 parts.append(following)
             value = " ".join(parts)[1:].partition("}")[0]
-        fields[" ".join(key.lower().split())] = value.strip()
+        fields[_key(line)] = value.strip()
     return fields
+
+
+def _key(line: str) -> str:
+    return " ".join(line.partition("=")[0].lower().split()) if "=" in line else ""
 
 
 def _notes(fields: Mapping[str, str]) -> tuple[str, ...]:

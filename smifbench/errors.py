@@ -10,6 +10,10 @@ class UserError(Exception):
     Commands print its message without a traceback and exit with status 2.
     """
 
+    def __str__(self) -> str:
+        """Return the message on one line, whatever text of the user's it quotes."""
+        return " ".join(super().__str__().split())
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Describe an unknown `name` of a `kind` ("method", "key", ...) with the nearest valid one."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,18 @@ from smifbench.errors import UserError, unknown
 from smifbench.run import Run
 
 SCHEMA = plugins.ROOT / "workflow" / "schemas" / "experiment.schema.yaml"
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+"""To JSON Schema 4.0 is an integer too, but it is no number of images and names another folder than 4."""
+
+LARGEST_CONFIG = 100_000
+"""Values in a config; only aliases of aliases make more."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +94,10 @@ def load_experiment(path: str | Path) -> Experiment:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"config file {path} does not exist") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"config file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that do not exist are a ValueError
+        raise UserError(f"config file {path} is not valid YAML: {error}") from error
     return check_experiment(config, str(path))
 
 
@@ -103,11 +118,15 @@ def check_experiment(config: dict, source: str = "config") -> Experiment:
     """
     try:
         filled = _fill(config, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+        methods = filled.pop("methods")
         experiment = Experiment(
             name=filled.pop("experiment"),
-            methods={_split_variant(key): value for key, value in filled.pop("methods").items()},
+            methods={_split_variant(key): value for key, value in methods.items()},
             **filled,
         )
+        for method in methods:
+            if f"{method}/default" in methods:
+                raise UserError(f"methods holds both {method} and {method}/default, which are the same; drop one")
         _check_names(experiment)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
@@ -116,13 +135,41 @@ def check_experiment(config: dict, source: str = "config") -> Experiment:
 
 def _fill(config: dict, schema: dict) -> dict:
     """Validate `config` and return a copy with the schema's defaults."""
-    validator = jsonschema.Draft202012Validator(schema)
+    _refuse_foreign(config)
+    validator = _Validator(schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is not None:
         raise _sentence(error)
     filled = {key: config.get(key, about.get("default")) for key, about in schema["properties"].items()}
     empty = {"options": {}, "recipe": {}}
     return {**filled, "methods": {name: {**empty, **about} for name, about in config["methods"].items()}}
+
+
+def _refuse_foreign(config: object) -> None:
+    """Refuse what YAML can hold and a job's command line cannot: dates, binary data, keys that are no text, ..."""
+    pending = [("", config)]
+    for _ in range(LARGEST_CONFIG):
+        if not pending:
+            return
+        where, value = pending.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str) or not _is_plain(key):
+                    raise UserError(
+                        f"the key {key!r:.40} in {where or 'the config'} is no plain text; put it in quotes"
+                    )
+            pending += [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
+        elif isinstance(value, list):
+            pending += [(where, item) for item in value]
+        elif not _is_plain(value):
+            raise UserError(f"key '{where}': {value!r:.40} is neither text, a finite number, true, false nor null")
+    raise UserError(f"the config holds more than {LARGEST_CONFIG} values; write it without nested aliases")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value and value == value.encode(errors="ignore").decode()
+    return value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _sentence(error: jsonschema.ValidationError) -> UserError:
@@ -138,7 +185,7 @@ def _sentence(error: jsonschema.ValidationError) -> UserError:
     if not where:
         return UserError(f"the config must be a mapping of keys to values, not {type(error.instance).__name__}")
     hint = error.schema.get("description", "")
-    return UserError(f"key '{where}': {error.message}. {hint}".rstrip())
+    return UserError(f"key '{where}': {error.message:.300}. {hint}".rstrip())
 
 
 def _split_variant(key: str) -> tuple[str, str]:

@@ -157,7 +157,7 @@ def leaderboard(
         index=pd.MultiIndex.from_frame(rows),
         columns=pd.MultiIndex.from_tuples(columns, names=["dataset", "ratio", "metric"]),
     )
-    if sort:
+    if sort and columns:
         table = table.sort_values(columns[0], ascending=not METRICS[names[0]].higher_better, kind="stable")
     return table
 
@@ -348,7 +348,7 @@ def _typed(column: pd.Series, dtype: str, path: Path) -> pd.Series:
     """Convert a column of text; an empty float is NaN."""
     try:
         return (column.replace("", "nan") if dtype == "float64" else column).astype(dtype)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{path}: {error} in column {column.name} ({dtype}); run snakemake to write it anew") from error
 
 

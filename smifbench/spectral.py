@@ -31,6 +31,10 @@ NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
 """Named responses: file stem and the bands kept (None keeps all)."""
 
 
+LARGEST = 1e100
+"""Numbers of a response are below this, so that no sum of them overflows."""
+
+
 class Response(NamedTuple):
     """Curves of a multispectral sensor.
 
@@ -170,8 +174,11 @@ def _rows_to_one(weights: np.ndarray, met: np.ndarray, names: list, extents: lis
 
 
 def _read(path: Path) -> Response:
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(map(str.strip, row))]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = [(number, row) for number, row in enumerate(csv.reader(lines), 1) if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV file of plain text ({error}); export it anew") from error
     header = [name.strip() for name in rows[0][1]] if rows else []
     bands = [name for name in header if name != "wavelength_nm"]
     if header.count("wavelength_nm") != 1 or not bands or len(set(bands)) < len(bands):
@@ -203,8 +210,8 @@ def _numbers(path: Path, line: int, row: list[str], header: list[str]) -> list[f
             value = float(text)
         except ValueError:
             value = np.nan
-        if not 0 <= value < np.inf:
-            raise UserError(f"{path}, line {line}: {name} is '{text}'; replace it by a finite number of at least 0")
+        if not 0 <= value < LARGEST:
+            raise UserError(f"{path}, line {line}: {name} is '{text:.40}'; replace it by a finite number of at least 0")
         values.append(value)
     return values
 

@@ -62,8 +62,10 @@ def snakemake(folder, *arguments):
 
 @pytest.fixture(scope="session")
 def workbench(tmp_path_factory):
-    """A copy of the code, with a space in its path, in which a tiny experiment has run."""
-    folder = tmp_path_factory.mktemp("a copy")
+    """A copy of the code, behind a link and below a name that no shell must see, in which a tiny experiment has run."""
+    place = tmp_path_factory.mktemp("a copy; ünï's $(exit 3) & more")
+    folder = place.parent / "a link"
+    folder.symlink_to(place, target_is_directory=True)
     for name in CODE:
         source, target = plugins.ROOT / name, folder / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
@@ -273,8 +275,14 @@ def write_envi(path, cube):
 
 def test_own_cubes_need_a_few_lines_of_config(workbench):
     smooth = np.random.default_rng(0).random((24, 12, 7)).repeat(16, 1).repeat(8, 2)
-    write_envi(workbench / "field.hdr", 10000 * smooth)
-    datasets = {"field": {"reader": "own", "path": "field.hdr", "scale": 10000, "response": "nikon_d700"}}
+    name = "Côte d'Or $(touch sprung); *.hdr"
+    write_envi(workbench / name, 10000 * smooth)
+    (workbench / "link to the field.hdr").symlink_to(name)
+    (workbench / "link to the field.raw").symlink_to(name.replace("hdr", "raw"))
+    response = "réponse `touch sprung`.csv"
+    shutil.copy(workbench / "datasets" / "srf" / "nikon_d700.csv", workbench / response)
+    common = {"reader": "own", "scale": 10000, "response": response}
+    datasets = {"field": {**common, "path": name}, "link": {**common, "path": "link to the field.hdr"}}
     reno = SHARED / "data" / "other" / "Reno150-150-100.mat"
     if reno.exists():
         shutil.copy(reno, workbench)
@@ -286,6 +294,8 @@ def test_own_cubes_need_a_few_lines_of_config(workbench):
     assert set(metrics.dataset) == set(datasets)
     assert set(metrics.status) == {"ok"}
     assert set(metrics.scene) == {"own_test"}
+    assert len(set(metrics.data[metrics.dataset.isin(["field", "link"])])) == 1
+    assert not (workbench / "sprung").exists()
     (sidecar,) = (workbench / "data" / "scenes").glob("field-*/own_test.json")
     assert json.loads(sidecar.read_text())["full_scale"] == 10000
 
@@ -351,6 +361,15 @@ def test_a_mistake_in_the_config_ends_at_once(workbench, change, sentence):
     assert sentence in output
     assert "Traceback" not in output
     assert not (workbench / "results" / "mistake").exists()
+
+
+def test_a_file_whose_name_snakemake_cannot_take_is_told(workbench):
+    shutil.copy(workbench / "datasets" / "srf" / "nikon_d700.csv", workbench / "{camera}.csv")
+    datasets = {"indian_pines": {"response": "{camera}.csv"}}
+    status, output = attempt(workbench, {**TINY, "experiment": "mistake", "datasets": datasets}, "--dry-run")
+    assert status != 0
+    assert "{camera}.csv: snakemake takes braces in a name for wildcards; rename it" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,11 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+for name in EXPERIMENT.datasets:
+    for path in [plugins.ROOT, *EXPERIMENT.build_dataset(name).sources()]:
+        if {"{", "}"} & {*str(path)}:
+            raise WorkflowError(f"{path}: snakemake takes braces in a name for wildcards; rename it")
+
 RESULTS = f"results/{EXPERIMENT.name}"
 RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
 DATASET_OF = {EXPERIMENT.data_id(dataset): dataset for dataset in EXPERIMENT.datasets}
