@@ -24,6 +24,8 @@ localrules:
     download,
     collect,
     collect_cost,
+    collect_robustness,
+    spread,
     describe,
     tables,
     figures,

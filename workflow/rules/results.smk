@@ -178,12 +178,12 @@ rule summary:
         f"{RESULTS}/summary.txt",
     log:
         f"{RESULTS}/logs/summary.log",
+    # It fails when a method has; that will not change by trying again.
+    retries: 0
     conda:
         ENVIRONMENT
     params:
         results=subpath(input.about, parent=True),
-    # It fails when a method has; that will not change by trying again.
-    retries: 0
     message:
         "summarise"
     shell:
