@@ -234,6 +234,7 @@ class MSSTNet(FusionMethod):
     title = "MSST-Net"
     citation = "jia2023msstnet"
     halo = None  # attention, between bands and between patches, runs over the whole scene
+    channels_last = False
     # The authors' 5000 epochs of 1782 overlapping patches of CAVE (ratio 8), falling rates after the 200th and 2000th.
     recipe = Recipe(
         optimizer="adamw",

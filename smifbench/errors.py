@@ -15,6 +15,10 @@ class UserError(Exception):
         return " ".join(super().__str__().split())
 
 
+class MachineError(UserError):
+    """The machine and not the method ended the work: its memory ran out, or a signal came. It is no method's result."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Describe an unknown `name` of a `kind` ("method", "key", ...) with the nearest valid one."""
     known = sorted(known)

@@ -7,6 +7,7 @@ row of `metrics.csv` with `status=failed` and the message.
 import hashlib
 import json
 import logging
+import shutil
 import time
 import zlib
 from collections.abc import Callable
@@ -21,20 +22,21 @@ from tqdm import tqdm
 
 from smifbench import plugins
 from smifbench.devices import device_name, pick_device
-from smifbench.errors import UserError
+from smifbench.errors import MachineError, UserError
 from smifbench.files import file_hash, read_json, replacing_folder, whole, write_json
 from smifbench.inference import fuse
 from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
+from smifbench.patches import Patches
 from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork
 from smifbench.scenes import load_pairs, load_problem, unavailable
-from smifbench.training import HISTORY_COLUMNS, Patches, Training
+from smifbench.training import HISTORY_COLUMNS, Training
 
 logger = logging.getLogger(__name__)
 
-NUMERIC_SOURCES = ("training", "method", "problem", "scaling", "inference", "execution")
+NUMERIC_SOURCES = ("training", "patches", "numerics", "method", "problem", "scaling", "inference", "execution")
 """Modules of the package that, beside the method's own file, decide what a trained network is."""
 
 
@@ -42,8 +44,8 @@ def resolve_recipe(method: str, base: str, *changes: dict) -> Recipe:
     """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
     recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
     for change in changes:
-        if "epochs" in change and "steps" not in change:
-            change = {**change, "steps": None}  # the authors' budget in steps gives way to one in epochs
+        if {"epochs", "steps", "seconds"} & change.keys():
+            change = {"steps": None, "seconds": None, **change}  # a budget takes the place of one of another kind
         recipe = replace(recipe, **change)
     return recipe
 
@@ -51,7 +53,8 @@ def resolve_recipe(method: str, base: str, *changes: dict) -> Recipe:
 def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str, state: Path, target: Path) -> None:
     """Train the run's network on the pairs' training split and write weights, history and facts to the folder `target`.
 
-    The half-trained state is kept in the file `state`, from which a killed run goes on; it is removed at the end.
+    The half-trained state and the history so far are kept in the folder `state`, from which a killed run goes on; it is
+    removed at the end.
     """
     if reason := unavailable(pairs):
         return _not_run(reason, target)
@@ -64,12 +67,13 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
 
     def work(folder: Path) -> dict:
         model = _build(run, problem, options).to(where)
+        lr_hsi, hr_msi = [torch.tensor(pair.lr_hsi) for pair in train], [torch.tensor(pair.hr_msi) for pair in train]
+        model.fit(recipe.scaling, lr_hsi, hr_msi)
         patches = Patches.load(train, problem.ratio, where)
-        model.fit(recipe.scaling, patches.lr_hsi, patches.hr_msi)
         # The order of the patches is the same for every method, its initial weights are its own.
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())
         training = Training(model, patches, validation, recipe, order, state, fingerprint)
-        training.run(partial(tqdm, desc=f"train {run.method}", unit="step", mininterval=2, disable=None))
+        training.run(partial(tqdm, desc=f"train {run.method}", mininterval=2, disable=None))
         # Copies, because the file format refuses tensors that share memory, as tied weights do.
         weights = {name: weight.clone().contiguous() for name, weight in training.finished().state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
@@ -83,7 +87,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
 
     _attempt(run, problem, where, target, work)
     if read_json(target / "facts.json", target)["status"] == "ok":
-        state.unlink(missing_ok=True)
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def fuse_run(
@@ -167,7 +171,7 @@ def _attempt(
         else:
             try:
                 facts |= work(folder)
-            except (OSError, MemoryError, torch.OutOfMemoryError):
+            except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
                 raise  # the machine failed, not the method: the job fails, and the next run goes on from the state
             except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
                 logger.exception("%s failed", run.folder)

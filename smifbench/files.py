@@ -1,7 +1,9 @@
 """Writing so that nothing is ever half-written: to a temporary name beside the target, then renamed."""
 
+import csv
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -74,6 +76,15 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as readable JSON to `path` at once."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: str | Path, rows: list[dict], columns: list[str]) -> None:
+    """Write `rows` as a table with `columns` to `path` at once."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_json(path: str | Path, remove: str | Path | None = None) -> dict:

@@ -15,7 +15,7 @@ LOSSES = {"l1": F.l1_loss, "mse": F.mse_loss}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the budget is `epochs`, or `steps` where that is given.
+    """How a network is trained; the budget is `epochs`, or `steps` where that is given, or `seconds` where that is.
 
     Parameters
     ----------
@@ -27,8 +27,10 @@ class Recipe:
         The optimizer's settings.
     batch, patch
         Patches in a batch, and the side of an HR patch in pixels (a multiple of the ratio).
-    epochs, steps
-        Budget. An epoch is one pass over as many patches as tile the training scenes without overlap.
+    epochs, steps, seconds
+        Budget. An epoch is one pass over as many patches as tile the training scenes without overlap. Seconds are
+        those that training takes, validation included and summed over interruptions; results of a budget in seconds
+        depend on the machine and do not repeat to the bit.
     schedule
         `"constant"`, `"cosine"` (to zero at the end of the budget) or `"step"`: times `gamma` at each fraction of
         the budget in `milestones`.
@@ -44,6 +46,11 @@ class Recipe:
         `"none"` feeds images as they are in [0,1]. `"standard"` maps every band of both inputs affinely, outside the
         network, by the training images' statistics, and maps the output back: a band is divided by the geometric mean
         of its own standard deviation and that of all bands, and its mean comes to lie two deviations above 0.
+    precision
+        Of products on a GPU: `"bf16"` (see `smifbench.numerics`) or `"float32"`. On a CPU all is float32.
+    rollbacks
+        How often a loss that is not finite sends training back to the last point of its curve, from where it goes on
+        at half the learning rate; the next such loss stops it.
     """
 
     loss: str = "l1"
@@ -55,6 +62,7 @@ class Recipe:
     patch: int = 64
     epochs: float = 2000
     steps: int | None = None
+    seconds: float | None = None
     schedule: str = "constant"
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
@@ -63,6 +71,8 @@ class Recipe:
     augment: bool = False
     ema: float | None = None
     scaling: str = "none"
+    precision: str = "bf16"
+    rollbacks: int = 0
 
 
 PAPER_RECIPE = Recipe(patch=128)
@@ -89,6 +99,8 @@ class FusionMethod(nn.Module):
     grid: int = 1
     """HR pixels of which the origin and the sides of a tile must be multiples, for its pooling or windows to fall as in
     the whole scene."""
+    channels_last: ClassVar[bool] = True
+    """Whether a CPU trains faster with images and kernels in channels_last order; a GPU always gets that order."""
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__()

@@ -53,20 +53,20 @@ def degrade(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train one network."""
-    from smifbench import execution
+    from smifbench import execution, numerics
 
     _use_threads(args.threads)
-    _be_deterministic()
+    numerics.be_exact()
     recipe = execution.resolve_recipe(args.run.method, args.recipe["base"], *args.recipe["changes"])
     execution.train_run(args.run, args.pairs, args.options, recipe, args.device, args.state, args.output)
 
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse the test scenes with one method."""
-    from smifbench import execution
+    from smifbench import execution, numerics
 
     _use_threads(args.threads)
-    _be_deterministic()
+    numerics.be_exact()
     execution.fuse_run(args.run, args.pairs, args.options, args.device, args.trained, args.output, args.memory_gb)
 
 
@@ -217,12 +217,6 @@ def _use_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def _be_deterministic() -> None:
-    import torch
-
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _run(text: str) -> Run:

@@ -1,9 +1,17 @@
-"""The one training loop that all networks share."""
+"""The one training loop that all networks share.
 
+Scenes, batches and losses stay on the device. The host looks at a loss only now and then on a GPU, because every look
+waits for the GPU, and at each step on a CPU, where that costs nothing.
+"""
+
+import copy
+import logging
 import math
+import resource
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +21,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from smifbench import metrics
-from smifbench.errors import UserError
-from smifbench.files import replacing
+from smifbench.checkpoint import Checkpoint
+from smifbench.errors import MachineError, UserError
+from smifbench.files import write_csv
 from smifbench.inference import fuse
+from smifbench.interruption import interruption
 from smifbench.method import Recipe
+from smifbench.numerics import fast_on_gpu
+from smifbench.patches import Batch, Patches
 from smifbench.scaling import ScaledNetwork
 from smifbench.scenes import Pair
+
+logger = logging.getLogger(__name__)
 
 VALIDATIONS = 20
 """Points of the validation curve in a budget."""
@@ -26,63 +40,14 @@ VALIDATIONS = 20
 SAVE_SECONDS = 60.0
 """Time between two saved states of a half-trained network."""
 
-HISTORY_COLUMNS = ["step", "loss", "lr", "val_psnr", "val_sam", "seconds", "patches_per_second"]
+LOOK_STEPS = 50
+"""Steps between two looks at the losses on a GPU: a pause of well under one step."""
 
-
-@dataclass(frozen=True)
-class Patches:
-    """Training scenes on the device, cut into random patches.
-
-    `hr_hsi`, `lr_hsi` and `hr_msi` list one tensor (channels, height, width) for each scene.
-    """
-
-    hr_hsi: list[Tensor]
-    lr_hsi: list[Tensor]
-    hr_msi: list[Tensor]
-    ratio: int
-
-    @classmethod
-    def load(cls, pairs: Sequence[Pair], ratio: int, device: torch.device) -> "Patches":
-        """Copy the pairs of the training split to `device`."""
-        images = {
-            image: [torch.from_numpy(np.array(getattr(pair, image))).to(device) for pair in pairs]
-            for image in ("hr_hsi", "lr_hsi", "hr_msi")
-        }
-        return cls(**images, ratio=ratio)
-
-    def per_epoch(self, patch: int) -> int:
-        """Return the number of patches that tile the scenes without overlap."""
-        return sum((cube.shape[1] // patch) * (cube.shape[2] // patch) for cube in self.hr_hsi)
-
-    def sample(self, count: int, patch: int, augment: bool, generator: torch.Generator) -> list[Tensor]:
-        """Draw `count` patches: batches of lr_hsi, hr_msi and hr_hsi, each (count, channels, height, width).
-
-        Scenes are drawn in proportion to their area, positions uniformly on the LR grid. `augment` applies one random
-        symmetry of the square to each patch.
-        """
-        areas = torch.tensor([cube.shape[1] * cube.shape[2] for cube in self.lr_hsi], dtype=torch.float64)
-        draws = torch.rand(count, 4, generator=generator, dtype=torch.float64)
-        scenes = torch.searchsorted(areas.cumsum(0) / areas.sum(), draws[:, 0].contiguous()).tolist()
-        side = patch // self.ratio
-        batch = []
-        for scene, (_, row, column, symmetry) in zip(scenes, draws.tolist(), strict=True):
-            height, width = self.lr_hsi[scene].shape[1:]
-            top, left = int(row * (height - side + 1)), int(column * (width - side + 1))
-            cuts = [
-                cube[scene][:, top * step : (top + side) * step, left * step : (left + side) * step]
-                for cube, step in ((self.lr_hsi, 1), (self.hr_msi, self.ratio), (self.hr_hsi, self.ratio))
-            ]
-            batch.append([_symmetry(cut, int(symmetry * 8)) for cut in cuts] if augment else cuts)
-        return [torch.stack(cuts) for cuts in zip(*batch, strict=True)]
-
-
-def _symmetry(image: Tensor, which: int) -> Tensor:
-    turned = torch.rot90(image, which % 4, (1, 2))
-    return turned.flip(2) if which >= 4 else turned
+HISTORY_COLUMNS = ["step", "loss", "lr", "val_psnr", "val_sam", "seconds", "patches_per_second", "memory_mb"]
 
 
 def steps_of(recipe: Recipe, patches_per_epoch: int) -> int:
-    """Return the recipe's budget in steps."""
+    """Return the recipe's budget in steps, where it is not one in seconds."""
     return recipe.steps or math.ceil(recipe.epochs * patches_per_epoch / recipe.batch)
 
 
@@ -104,7 +69,7 @@ def _optimizer(recipe: Recipe, model: ScaledNetwork) -> torch.optim.Optimizer:
     if recipe.optimizer not in kinds:
         raise UserError(f"unknown optimizer '{recipe.optimizer}' in a recipe; known: {', '.join(kinds)}")
     return kinds[recipe.optimizer](
-        model.parameters(), lr=recipe.lr, betas=tuple(recipe.betas), weight_decay=recipe.weight_decay, foreach=True
+        model.parameters(), lr=recipe.lr, betas=tuple(recipe.betas), weight_decay=recipe.weight_decay, fused=True
     )
 
 
@@ -114,7 +79,7 @@ class Training:
     Parameters
     ----------
     model
-        The network; its scaling must be fitted.
+        The network; its scaling must be fitted. Its kernels are put into the memory order that trains fastest.
     patches, validation
         Training scenes on the device, and pairs on which a curve is reported. The curve decides nothing.
     recipe
@@ -122,7 +87,9 @@ class Training:
     seed
         Decides the order of the patches.
     state
-        File of the half-trained state, or None to keep none.
+        Folder for the half-trained state and the history so far, or None to keep none.
+    fingerprint
+        Names all that decides the training, so that a state of another one is refused.
     """
 
     def __init__(
@@ -135,108 +102,233 @@ class Training:
         state: Path | None = None,
         fingerprint: str = "",
     ) -> None:
-        smallest = min(min(cube.shape[1:]) for cube in patches.hr_hsi)
-        if recipe.patch % patches.ratio or recipe.patch > smallest:
+        if recipe.patch % patches.ratio or recipe.patch > patches.smallest_side:
             raise UserError(
                 f"recipe.patch is {recipe.patch}; it must be a multiple of ratio {patches.ratio} and at most "
-                f"{smallest}, the smallest side of a training scene"
+                f"{patches.smallest_side}, the smallest side of a training scene"
             )
+        if recipe.precision not in ("bf16", "float32"):
+            raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
+        self.device = patches.device
+        on_gpu = self.device.type == "cuda"
+        self.fast = on_gpu and recipe.precision == "bf16"
+        self.channels_last = on_gpu or model.network.channels_last
+        if self.channels_last:
+            for weight in model.parameters():
+                if weight.ndim == 4:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        # Compiling takes a minute or more, which a GPU's speed repays and a CPU's does not. Graphs of CUDA calls are
+        # not asked for: they spare launches, and batches of a useful size keep a GPU busy for longer than those take.
+        self.loss = torch.compile(model.training_loss, dynamic=False) if on_gpu else model.training_loss
         self.steps = steps_of(recipe, patches.per_epoch(recipe.patch))
         self.optimizer = _optimizer(recipe, model)
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
         self.generator = torch.Generator().manual_seed(seed)
-        self.state, self.fingerprint = state, fingerprint
-        self.device = patches.hr_hsi[0].device
-        self.step, self.seconds = 0, 0.0
+        self.checkpoint = Checkpoint(state, fingerprint) if state else None
+        self.piece = recipe.batch
+        """Patches that pass through the network at once; gradients of a batch's pieces add up."""
+        self.step, self.seconds, self.rollbacks = 0, 0.0, 0
         self.history: list[dict] = []
         self.losses: list[Tensor] = []
         """Losses since the last row of the history."""
+        self.unseen: list[tuple[int, Tensor, Tensor]] = []
+        """Step, loss and scenes of the batches whose losses were not looked at yet."""
+        self.good: dict | None = None
+        """State to roll back to, where the recipe allows it."""
 
     def run(self, progress: Callable[..., tqdm] = tqdm) -> None:
-        """Train to the end of the budget, going on from the saved state where there is one."""
+        """Train to the end of the budget, going on from the saved state where there is one.
+
+        Raises
+        ------
+        UserError
+            When the loss becomes NaN or infinite.
+        MachineError
+            When one patch does not fit into memory, or SIGTERM or SIGINT came; then the state has been saved.
+        """
         self._restore()
-        validate_every = max(1, self.steps // VALIDATIONS)
+        self.model.train()
+        if self.recipe.rollbacks and self.good is None:
+            self.good = copy.deepcopy(self._state())
+        spent, budget, unit = self._spent()
         started, saved = time.monotonic() - self.seconds, time.monotonic()
-        with progress(total=self.steps, initial=self.step) as bar:
-            while self.step < self.steps:
-                self.losses.append(self._one_step())
-                self.step += 1
+        with (
+            interruption() if self.checkpoint else nullcontext(lambda: None) as signal,
+            progress(total=int(budget), initial=int(spent), unit=unit) as bar,
+        ):
+            while spent < budget:
+                self.one_step()
                 self.seconds = time.monotonic() - started
-                bar.update()
-                if self.step % validate_every == 0 or self.step == self.steps:
+                before, (spent, budget, _) = spent, self._spent()
+                bar.update(int(min(spent, budget)) - bar.n)
+                records = VALIDATIONS * spent // budget > VALIDATIONS * before // budget
+                saves = signal() or time.monotonic() - saved > SAVE_SECONDS
+                if not self.healthy(now=records or saves):
+                    spent = self._spent()[0]
+                    continue
+                if records:
                     self._record()
                     bar.set_postfix(loss=f"{self.history[-1]['loss']:.3g}", psnr=f"{self.history[-1]['val_psnr']:.2f}")
-                if time.monotonic() - saved > SAVE_SECONDS:
+                if saves:
                     self._save()
                     saved = time.monotonic()
+                if signal():
+                    raise MachineError(
+                        f"training was stopped by {signal()} after step {self.step}; run the same command again to go "
+                        f"on from the state in {self.checkpoint.folder}"
+                    )
 
     def finished(self) -> ScaledNetwork:
         """Return the network to be kept: the averaged one where the recipe asks for it."""
         return self.average.module if self.average else self.model
 
-    def _one_step(self) -> Tensor:
+    def one_step(self) -> None:
+        """Take one step on a batch of patches."""
         recipe = self.recipe
+        spent, budget, _ = self._spent()
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * learning_rate_factor(recipe, self.step / self.steps)
-        lr_hsi, hr_msi, hr_hsi = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator)
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.model.training_loss(lr_hsi, hr_msi, hr_hsi, recipe.loss)
-        loss.backward()
+            group["lr"] = recipe.lr * learning_rate_factor(recipe, spent / budget) / 2**self.rollbacks
+        batch = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator)
+        if not self.channels_last:
+            batch = Batch(*(part.contiguous() for part in batch))
+        with fast_on_gpu(self.fast):
+            loss = self._gradients(batch)
         if recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.model)
-        return loss.detach()
+        self.step += 1
+        self.losses.append(loss)
+        self.unseen.append((self.step, loss, batch.scenes))
+
+    def healthy(self, now: bool = True) -> bool:
+        """Look at the losses since the last look, if `now` or if it is time.
+
+        Returns False when one was not finite and training was rolled back; raises UserError where it may not be.
+        """
+        if not self.unseen or not (now or self.device.type == "cpu" or len(self.unseen) >= LOOK_STEPS):
+            return True
+        finite = torch.stack([loss for _, loss, _ in self.unseen]).isfinite().tolist()
+        if all(finite):
+            self.unseen = []
+            return True
+        step, loss, scenes = self.unseen[finite.index(False)]
+        names = ", ".join(self.patches.names[scene] for scene in scenes.unique().tolist())
+        sentence = f"the loss became {float(loss)} at step {step}, on patches of {names}"
+        if self.rollbacks == self.recipe.rollbacks:
+            raise UserError(f"{sentence}; lower recipe.lr, set recipe.clip_norm, or allow recipe.rollbacks")
+        rollbacks, seconds = self.rollbacks + 1, self.seconds
+        self._take(copy.deepcopy(self.good))  # a copy, because the optimizer works on the tensors that it is given
+        self.rollbacks, self.seconds = rollbacks, seconds
+        logger.warning("%s; training goes back to step %d, at half the learning rate", sentence, self.step)
+        return False
+
+    def _spent(self) -> tuple[float, float, str]:
+        """What is spent of the budget, the budget, and the unit of both."""
+        if self.recipe.seconds:
+            return self.seconds, self.recipe.seconds, "s"
+        return self.step, self.steps, "step"
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Compute the loss of a batch and its gradients, by other means where those in use fail."""
+        while True:
+            try:
+                return self._accumulate(batch)
+            except Exception as error:
+                remedy = self._remedy(error)
+            # Only here, where the error holds no tensors any more, is the memory of the failed attempt free.
+            logger.warning("step %d: %s", self.step + 1, remedy)
+
+    def _accumulate(self, batch: Batch) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for piece in zip(*(image.split(self.piece) for image in batch[:3]), strict=True):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
+                loss = self.loss(*piece, self.recipe.loss) * (len(piece[0]) / self.recipe.batch)
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _remedy(self, error: Exception) -> str:
+        """Do something against an error and say what; raise it where nothing helps."""
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if out_of_memory and self.piece > 1:
+            self.piece = (self.piece + 1) // 2
+            return f"out of memory; from now on the network gets at most {self.piece} patches of a batch at once"
+        if out_of_memory:
+            raise MachineError(
+                f"not even one patch of {self.recipe.patch} x {self.recipe.patch} pixels fits into the memory of "
+                f"{self.device}; lower recipe.patch or take a device with more"
+            ) from error
+        if self.loss != self.model.training_loss:
+            self.loss = self.model.training_loss
+            return f"torch.compile failed, so the network runs uncompiled ({str(error).splitlines()[0]})"
+        raise error
 
     def _record(self) -> None:
         loss = float(torch.stack(self.losses).mean())
         self.losses = []
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} by step {self.step}; lower recipe.lr or set recipe.clip_norm for this method"
-            )
         scores = []
         for pair in self.validation:
             estimate = fuse(self.finished(), pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
             scores.append((metrics.psnr(pair.hr_hsi, estimate), metrics.sam(pair.hr_hsi, estimate)))
+        self.model.train()
         psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)
         rate = self.optimizer.param_groups[0]["lr"]
         speed = self.step * self.recipe.batch / self.seconds
-        values = (self.step, loss, rate, float(psnr), float(sam), self.seconds, speed)
+        values = (self.step, loss, rate, float(psnr), float(sam), self.seconds, speed, _peak_memory_mb(self.device))
         self.history.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
+        if self.recipe.rollbacks:
+            self.good = copy.deepcopy(self._state())
+        if self.checkpoint:
+            write_csv(self.checkpoint.folder / "history.csv", self.history, HISTORY_COLUMNS)
 
-    def _save(self) -> None:
-        if self.state is None:
-            return
-        state = {
-            "fingerprint": self.fingerprint,
+    def _state(self) -> dict:
+        return {
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
             "patches": self.generator.get_state(),
-            "torch": torch.get_rng_state(),
+            "random": torch.get_rng_state(),
+            "random_on_gpu": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "piece": self.piece,
             "step": self.step,
             "seconds": self.seconds,
+            "rollbacks": self.rollbacks,
             "history": self.history,
             "losses": self.losses,
         }
-        with replacing(self.state) as temporary:
-            torch.save(state, temporary)
 
-    def _restore(self) -> None:
-        if self.state is None or not self.state.exists():
-            return
-        state = torch.load(self.state, weights_only=True)
-        if state["fingerprint"] != self.fingerprint:
-            return
+    def _take(self, state: dict) -> None:
+        """Go on from `state`."""
         self.model.load_state_dict(state["model"])
         if self.average:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["patches"])
-        torch.set_rng_state(state["torch"])
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.history, self.losses = state["history"], state["losses"]
+        self.generator.set_state(state["patches"].cpu())
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_on_gpu"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_on_gpu"].cpu(), self.device)
+        self.piece, self.step, self.seconds = state["piece"], state["step"], state["seconds"]
+        self.rollbacks, self.history, self.losses = state["rollbacks"], state["history"], state["losses"]
+        self.unseen = []
+
+    def _save(self) -> None:
+        if self.checkpoint:
+            self.checkpoint.save({**self._state(), "good": self.good})
+
+    def _restore(self) -> None:
+        state = self.checkpoint.load(self.device) if self.checkpoint else None
+        if state:
+            self.good = state["good"]
+            self._take(state)
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

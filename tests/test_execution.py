@@ -40,7 +40,7 @@ def run_of(method):
 
 
 def train(pairs, tmp_path):
-    state, target = tmp_path / "state.pt", tmp_path / "trained"
+    state, target = tmp_path / "state", tmp_path / "trained"
     execution.train_run(run_of("ssr_net"), pairs, {}, RECIPE, "cpu", state, target)
     return state, target
 
@@ -89,12 +89,12 @@ def test_a_failure_of_the_machine_is_not_written_down_as_the_methods(error, pair
             raise error
         return original(self)
 
-    original = execution.Training._one_step
+    original = execution.Training.one_step
     monkeypatch.setattr("smifbench.training.SAVE_SECONDS", -1)
-    monkeypatch.setattr(execution.Training, "_one_step", fail)
+    monkeypatch.setattr(execution.Training, "one_step", fail)
     with pytest.raises(type(error)):
         train(pairs, tmp_path)
-    assert (tmp_path / "state.pt").exists()
+    assert (tmp_path / "state").exists()
     assert not (tmp_path / "trained").exists()
 
 
@@ -104,9 +104,9 @@ def test_a_failure_of_the_method_keeps_the_state_and_tells_why(pairs, tmp_path, 
             raise ValueError("a wrong turn\nand more")
         return original(self)
 
-    original = execution.Training._one_step
+    original = execution.Training.one_step
     monkeypatch.setattr("smifbench.training.SAVE_SECONDS", -1)
-    monkeypatch.setattr(execution.Training, "_one_step", fail)
+    monkeypatch.setattr(execution.Training, "one_step", fail)
     state, target = train(pairs, tmp_path)
     facts = json.loads((target / "facts.json").read_text())
     assert (facts["status"], facts["message"]) == ("failed", "ValueError: a wrong turn")

@@ -4,7 +4,7 @@
 rule train:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "training", "inference", "execution", "scenes"),
+        code("method", "problem", "scaling", "training", "patches", "numerics", "inference", "execution", "scenes"),
         pairs=pairs_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
@@ -19,7 +19,7 @@ rule train:
         run=run_json,
         options=options_json,
         recipe=recipe_json,
-        state=f"{RESULTS}/state/{RUN}.pt",
+        state=f"{RESULTS}/state/{RUN}",
         device=EXPERIMENT.device,
     message:
         "train {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"

@@ -1,0 +1,39 @@
+"""How GPUs round and repeat; a CPU computes in float32 and repeats itself to the bit.
+
+Fusing, validation included, is float32 on every device. On a GPU, a recipe of precision "bf16" is trained faster than
+that: autocast takes products and convolutions in bfloat16 while weights, sums and the optimizer stay in float32, what
+autocast leaves in float32 may use TF32, and kernels may be ones whose sums vary in their last digits.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def be_exact() -> None:
+    """Compute in full float32 and repeatably; to be called once by a process."""
+    _allow_tf32(False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs up to 5 % of a step
+
+
+@contextmanager
+def fast_on_gpu(enabled: bool) -> Iterator[None]:
+    """Allow TF32 and kernels that do not repeat to the bit inside the block, if `enabled`."""
+    if not enabled:
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    _allow_tf32(True)
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+
+
+def _allow_tf32(allowed: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
