@@ -157,6 +157,7 @@ class Training:
             interruption() if self.checkpoint else nullcontext(lambda: None) as signal,
             progress(total=int(budget), initial=int(spent), unit=unit) as bar,
         ):
+            logger.info("training starts at %.0f of %.0f %s on %s", spent, budget, unit, self.device)
             while spent < budget:
                 self.one_step()
                 self.seconds = time.monotonic() - started

@@ -1,12 +1,18 @@
 """Executing a run: where it computes, what counts as the method's failure, and what its data are called."""
 
 import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
 from smifbench import FusionMethod, FusionProblem, Recipe, execution, scenes
+from smifbench.errors import MachineError
 from smifbench.files import array_hash
 from smifbench.inference import fuse
 from smifbench.run import Run
@@ -82,7 +88,9 @@ def test_images_and_buffers_of_a_solver_go_to_the_device_that_fuses():
         fuse(spy, np.zeros((6, 4, 4), np.float32), np.zeros((2, 16, 16), np.float32), "meta")
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), torch.OutOfMemoryError("")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), MemoryError(), torch.OutOfMemoryError(""), MachineError("stop")]
+)
 def test_a_failure_of_the_machine_is_not_written_down_as_the_methods(error, pairs, tmp_path, monkeypatch):
     def fail(self):
         if self.step == 2:
@@ -125,10 +133,33 @@ def test_the_data_id_follows_every_image_of_the_pair(tmp_path):
     assert ids[0] != ids[1]
 
 
+def test_sigterm_ends_a_step_with_one_sentence_and_the_next_run_goes_on(pairs, tmp_path):
+    recipe = {"base": "paper", "changes": [{"batch": 1, "patch": 16, "steps": 10**6}]}
+    command = [sys.executable, "-m", "smifbench.steps", "train", "--pairs", str(pairs), "--device", "cpu"]
+    command += ["--run", json.dumps(asdict(run_of("ssr_net"))), "--recipe", json.dumps(recipe)]
+    command += ["--state", str(tmp_path / "state"), "--output", str(tmp_path / "trained")]
+    log, steps = tmp_path / "log", []
+    for _ in range(2):
+        process = subprocess.Popen([*command, "--log", str(log)], stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and not (log.exists() and "training starts" in log.read_text()):
+            time.sleep(0.02)
+        process.terminate()
+        told = process.communicate()[1]
+        assert process.returncode == 2
+        assert "Traceback" not in told
+        steps.append(int(re.search(r"smifbench: training was stopped by SIGTERM after step (\d+); run", told).group(1)))
+        log.unlink()
+        assert not (tmp_path / "trained").exists()
+    assert 0 < steps[0] < steps[1]
+
+
 def test_epochs_of_an_experiment_replace_the_authors_steps():
     assert execution.resolve_recipe("ssr_net", "authors").steps == 10_000
     assert execution.resolve_recipe("ssr_net", "authors", {"epochs": 10}).steps is None
     assert execution.resolve_recipe("ssr_net", "authors", {"epochs": 10}, {"steps": 7}).steps == 7
+    assert execution.resolve_recipe("ssr_net", "authors", {"seconds": 10}).seconds == 10
+    assert execution.resolve_recipe("ssr_net", "authors", {"seconds": 10}, {"steps": 7}).seconds is None
+    assert execution.resolve_recipe("ssr_net", "authors", {"seconds": 10}, {"lr": 1.0}).seconds == 10
 
 
 def test_without_a_training_scene_there_is_one_sentence(tmp_path, pairs):
