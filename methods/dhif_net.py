@@ -158,7 +158,6 @@ class DHIFNet(FusionMethod):
 
     title = "DHIF-Net"
     citation = "huang2022dhifnet"
-    channels_last = False
     # 500 epochs of 20 000 random patches; the rate drops at the start of epochs 1, 6, ..., 146.
     recipe = Recipe(
         loss="l1",

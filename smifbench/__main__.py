@@ -71,6 +71,20 @@ def plan(args: argparse.Namespace) -> None:
     print(summary(load_experiment(args.config), args.tflops))
 
 
+def throughput(args: argparse.Namespace) -> None:
+    """Measure how fast networks train, in shares of the device's rates and against a plain loop."""
+    from smifbench import plugins
+    from smifbench.devices import pick_device
+    from smifbench.throughput import COLUMNS, measure_all
+
+    trained = [name for name in plugins.names("methods") if plugins.method_class(name).trainable]
+    methods, device = args.methods or trained, pick_device(args.device)
+    rows = measure_all(methods, args.patch, args.batch, args.seconds, device, Path(args.output))
+    widths = [max(len(row[column]) for row in [*rows, {column: column}]) for column in COLUMNS]
+    for row in [dict(zip(COLUMNS, COLUMNS, strict=True)), *rows]:
+        print("  ".join(row[column].ljust(width) for column, width in zip(COLUMNS, widths, strict=True)).rstrip())
+
+
 def compare(args: argparse.Namespace) -> None:
     """Print the differences between two result folders."""
     from smifbench import results
@@ -126,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     added = command("plan", plan)
     added.add_argument("config", help="a config file, such as config/paper.yaml")
     added.add_argument("--tflops", type=float, default=100, help="10^12 operations a second that the device sustains")
+    added = command("throughput", throughput)
+    added.add_argument("methods", nargs="*", help="methods to measure; all that are trained otherwise")
+    added.add_argument("--patch", type=int, default=64, help="side of the HR patches in pixels")
+    added.add_argument("--batch", type=int, default=16, help="patches in a batch")
+    added.add_argument("--seconds", type=float, default=5, help="time for each loop of each method")
+    added.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    added.add_argument("--output", default="throughput.csv", help="CSV file; rows that it holds are not measured again")
     added = command("compare", compare)
     added.add_argument("a", help="a result folder, such as results/demo")
     added.add_argument("b", help="another result folder")

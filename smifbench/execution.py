@@ -26,7 +26,6 @@ from smifbench.errors import MachineError, UserError
 from smifbench.files import file_hash, read_json, replacing_folder, whole, write_json
 from smifbench.inference import fuse
 from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
-from smifbench.patches import Patches
 from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.run import Run
@@ -69,10 +68,9 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
         model = _build(run, problem, options).to(where)
         lr_hsi, hr_msi = [torch.tensor(pair.lr_hsi) for pair in train], [torch.tensor(pair.hr_msi) for pair in train]
         model.fit(recipe.scaling, lr_hsi, hr_msi)
-        patches = Patches.load(train, problem.ratio, where)
         # The order of the patches is the same for every method, its initial weights are its own.
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())
-        training = Training(model, patches, validation, recipe, order, state, fingerprint)
+        training = Training(model, train, validation, recipe, order, state, fingerprint)
         training.run(partial(tqdm, desc=f"train {run.method}", mininterval=2, disable=None))
         # Copies, because the file format refuses tensors that share memory, as tied weights do.
         weights = {name: weight.clone().contiguous() for name, weight in training.finished().state_dict().items()}

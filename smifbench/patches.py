@@ -49,11 +49,6 @@ class Patches:
         return cls(**pixels, lr_sizes=sizes, names=tuple(pair.scene for pair in pairs), ratio=ratio)
 
     @property
-    def device(self) -> torch.device:
-        """Where the scenes lie."""
-        return self.hr_hsi.device
-
-    @property
     def smallest_side(self) -> int:
         """Length in pixels of the shortest side of an HR image."""
         return int(self.lr_sizes.min()) * self.ratio
@@ -75,9 +70,7 @@ class Patches:
         corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
         symmetries = (draws[:, 3] * 8).long() * augment
         starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
-        cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries)).to(
-            self.device, non_blocking=True
-        )
+        cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries)).to(self.hr_hsi.device)
         lr_numbers, hr_numbers = _numbers(cuts, side, 1), _numbers(cuts, patch, self.ratio)
         images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
         return Batch(*(image.permute(0, 3, 1, 2) for image in images), scenes)

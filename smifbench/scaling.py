@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
+from smifbench.patches import Patches
 
 MEAN_IN_DEVIATIONS = 2.0
 """Deviations by which a band's mean lies above 0, because networks that end in a ReLU output no negative values."""
@@ -56,16 +57,14 @@ class ScaledNetwork(nn.Module):
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse a batch in [0,1] as `FusionMethod.forward` does."""
-        estimate = self.network(self._hsi(lr_hsi), (hr_msi - self.msi_shift) / self.msi_scale)
+        estimate = self.network((lr_hsi - self.hsi_shift) / self.hsi_scale, (hr_msi - self.msi_shift) / self.msi_scale)
         return estimate * self.hsi_scale + self.hsi_shift
 
-    def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str) -> Tensor:
-        """Loss of the network in its own units."""
-        msi = (hr_msi - self.msi_shift) / self.msi_scale
-        return self.network.training_loss(self._hsi(lr_hsi), msi, self._hsi(hr_hsi), loss)
-
-    def _hsi(self, image: Tensor) -> Tensor:
-        return (image - self.hsi_shift) / self.hsi_scale
+    def scale(self, patches: Patches) -> None:
+        """Map training scenes, in place, to what the network sees, so that no batch of them need be mapped."""
+        hsi, msi = (self.hsi_shift, self.hsi_scale), (self.msi_shift, self.msi_scale)
+        for pixels, (shift, scale) in ((patches.hr_hsi, hsi), (patches.lr_hsi, hsi), (patches.hr_msi, msi)):
+            pixels.sub_(shift.flatten()).div_(scale.flatten())
 
 
 def load_weights(network: ScaledNetwork, path: Path) -> None:

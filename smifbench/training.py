@@ -79,9 +79,9 @@ class Training:
     Parameters
     ----------
     model
-        The network; its scaling must be fitted. Its kernels are put into the memory order that trains fastest.
-    patches, validation
-        Training scenes on the device, and pairs on which a curve is reported. The curve decides nothing.
+        The network on its device; its scaling must be fitted. Its kernels are put into the order that trains fastest.
+    train, validation
+        Pairs to train on, and pairs on which a curve is reported. The curve decides nothing.
     recipe
         Loss, optimizer, schedule, budget.
     seed
@@ -95,13 +95,15 @@ class Training:
     def __init__(
         self,
         model: ScaledNetwork,
-        patches: Patches,
+        train: Sequence[Pair],
         validation: Sequence[Pair],
         recipe: Recipe,
         seed: int,
         state: Path | None = None,
         fingerprint: str = "",
     ) -> None:
+        self.device = next(model.parameters()).device
+        patches = Patches.load(train, model.network.problem.ratio, self.device)
         if recipe.patch % patches.ratio or recipe.patch > patches.smallest_side:
             raise UserError(
                 f"recipe.patch is {recipe.patch}; it must be a multiple of ratio {patches.ratio} and at most "
@@ -109,8 +111,8 @@ class Training:
             )
         if recipe.precision not in ("bf16", "float32"):
             raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
+        model.scale(patches)
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
-        self.device = patches.device
         on_gpu = self.device.type == "cuda"
         self.fast = on_gpu and recipe.precision == "bf16"
         self.channels_last = on_gpu or model.network.channels_last
@@ -118,9 +120,10 @@ class Training:
             for weight in model.parameters():
                 if weight.ndim == 4:
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self._eager_loss = model.network.training_loss
         # Compiling takes a minute or more, which a GPU's speed repays and a CPU's does not. Graphs of CUDA calls are
         # not asked for: they spare launches, and batches of a useful size keep a GPU busy for longer than those take.
-        self.loss = torch.compile(model.training_loss, dynamic=False) if on_gpu else model.training_loss
+        self.loss = torch.compile(self._eager_loss, dynamic=False) if on_gpu else self._eager_loss
         self.steps = steps_of(recipe, patches.per_epoch(recipe.patch))
         self.optimizer = _optimizer(recipe, model)
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
@@ -263,8 +266,8 @@ class Training:
                 f"not even one patch of {self.recipe.patch} x {self.recipe.patch} pixels fits into the memory of "
                 f"{self.device}; lower recipe.patch or take a device with more"
             ) from error
-        if self.loss != self.model.training_loss:
-            self.loss = self.model.training_loss
+        if self.loss != self._eager_loss:
+            self.loss = self._eager_loss
             return f"torch.compile failed, so the network runs uncompiled ({str(error).splitlines()[0]})"
         raise error
 

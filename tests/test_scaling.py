@@ -1,10 +1,12 @@
-"""The affine maps around a network: undone exactly, and the same for the loss."""
+"""The affine maps around a network: undone exactly, and the same for the scenes that it is trained on."""
 
 import pytest
 import torch
 
 from smifbench import FusionProblem, UserError, build_method
+from smifbench.patches import Patches
 from smifbench.scaling import ScaledNetwork
+from smifbench.scenes import Pair
 
 
 def images(seed=0):
@@ -22,9 +24,6 @@ class Enlarge(torch.nn.Module):
 
     def forward(self, lr_hsi, hr_msi):
         return torch.nn.functional.interpolate(lr_hsi, scale_factor=4, mode="bilinear")
-
-    def training_loss(self, lr_hsi, hr_msi, hr_hsi, loss):
-        return (self(lr_hsi, hr_msi) - hr_hsi).abs().mean()
 
 
 def test_without_scaling_the_network_sees_the_images():
@@ -53,13 +52,20 @@ def test_standard_scaling_puts_means_two_deviations_above_zero():
     torch.testing.assert_close(spread, before.sqrt(), rtol=1e-4, atol=1e-4)
 
 
-def test_the_loss_is_in_the_networks_units():
+def test_scenes_are_mapped_once_as_every_batch_would_be():
     lr_hsi, hr_msi = images()
+    pair = Pair("toy", "train", Enlarge()(lr_hsi, hr_msi)[0].numpy(), lr_hsi[0].numpy(), hr_msi[0].numpy(), "")
     model = ScaledNetwork(Enlarge())
-    hr_hsi = Enlarge()(lr_hsi, hr_msi) + 0.1
-    plain = model.training_loss(lr_hsi, hr_msi, hr_hsi, "l1")
-    model.hsi_scale.fill_(0.5)
-    torch.testing.assert_close(model.training_loss(lr_hsi, hr_msi, hr_hsi, "l1"), 2 * plain)
+    model.fit("standard", list(lr_hsi), list(hr_msi))
+    patches = Patches.load([pair], 4, torch.device("cpu"))
+    model.scale(patches)
+    seen = []
+    model.network.register_forward_pre_hook(lambda network, batch: seen.extend(batch))
+    model(lr_hsi, hr_msi)
+    assert torch.equal(patches.lr_hsi, seen[0][0].flatten(1).T)
+    assert torch.equal(patches.hr_msi, seen[1][0].flatten(1).T)
+    back = patches.hr_hsi.T * model.hsi_scale[..., 0] + model.hsi_shift[..., 0]
+    torch.testing.assert_close(back, torch.from_numpy(pair.hr_hsi).flatten(1))
 
 
 def test_a_flat_band_does_not_divide_by_zero():
