@@ -2,7 +2,7 @@
 
 Fusing, validation included, is float32 on every device. On a GPU, a recipe of precision "bf16" is trained faster than
 that: autocast takes products and convolutions in bfloat16 while weights, sums and the optimizer stay in float32, what
-autocast leaves in float32 may use TF32, and kernels may be ones whose sums vary in their last digits.
+autocast leaves in float32 may use TF32, and kernels may be ones whose sums vary in their last digits, chosen by trial.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch
 
 def be_exact() -> None:
     """Compute in full float32 and repeatably; to be called once by a process."""
-    _allow_tf32(False)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs up to 5 % of a step
 
@@ -24,16 +24,13 @@ def fast_on_gpu(enabled: bool) -> Iterator[None]:
     if not enabled:
         yield
         return
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = products.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
-    _allow_tf32(True)
+    products.allow_tf32 = cudnn.allow_tf32 = cudnn.benchmark = True
     torch.use_deterministic_algorithms(False)
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        products.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
-
-
-def _allow_tf32(allowed: bool) -> None:
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed

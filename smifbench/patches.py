@@ -70,7 +70,8 @@ class Patches:
         corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
         symmetries = (draws[:, 3] * 8).long() * augment
         starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
-        cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries)).to(self.hr_hsi.device)
+        cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries))
+        cuts = cuts.to(self.hr_hsi.device, non_blocking=True)  # a copy that blocks would wait for the step before
         lr_numbers, hr_numbers = _numbers(cuts, side, 1), _numbers(cuts, patch, self.ratio)
         images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
         return Batch(*(image.permute(0, 3, 1, 2) for image in images), scenes)

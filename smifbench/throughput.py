@@ -35,7 +35,7 @@ COLUMNS = [
 ]
 
 PROBLEM = FusionProblem(bands=31, msi_bands=3, ratio=4)
-TURNS = 5
+TURNS = 9
 PASSES = 3
 """Forwards that a training step costs: one forward, and a backward of two."""
 

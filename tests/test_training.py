@@ -474,6 +474,14 @@ def test_a_failed_compilation_falls_back_and_tells(caplog):
     assert torch.equal(weights(run), weights(finished()))
 
 
+def test_a_compiled_loss_trains_alike():
+    run = training()
+    run.loss = torch.compile(run._eager_loss, backend="aot_eager", dynamic=False)
+    run.run(quiet)
+    assert run.loss != run._eager_loss
+    torch.testing.assert_close(weights(run), weights(finished()), rtol=0, atol=1e-5)
+
+
 def test_an_error_of_the_network_itself_is_not_hidden():
     run = training()
     run.loss = run._eager_loss = lambda *_: [][0]

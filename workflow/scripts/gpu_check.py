@@ -60,29 +60,35 @@ def _parser() -> argparse.ArgumentParser:
 def _commands(args: argparse.Namespace) -> list[list[str]]:
     """Everything to be done, in order, each part a module and its arguments; what has its output is left out."""
     config = yaml.safe_load(args.config.read_text(encoding="utf-8"))
-    device, pairs = ["--device", args.device], ["--pairs", str(args.pairs)]
-    table = ["smifbench", "throughput", *shlex.split(args.throughput), *device, "--output", str(args.output / "throughput.csv")]
-    commands, scores = [table], []
     *_, dataset, protocol, version, ratio = args.pairs.resolve().parts
+    setting = {
+        "dataset": dataset,
+        "protocol": f"{protocol}/{version}",
+        "ratio": int(ratio.removeprefix("x")),
+        "seed": 0,
+    }
+    device, pairs = ["--device", args.device], ["--pairs", str(args.pairs)]
+    table = ["--output", str(args.output / "throughput.csv")]
+    commands, scores = [["smifbench", "throughput", *shlex.split(args.throughput), *device, *table]], []
     for key, about in config["methods"].items():
         method, _, variant = key.partition("/")
         folder = args.output / "runs" / method / (variant or "default")
-        scores.append(str(folder / "scores.csv"))
-        where = {"dataset": dataset, "protocol": f"{protocol}/{version}", "ratio": int(ratio.removeprefix("x"))}
-        run = ["--run", json.dumps({**where, "method": method, "variant": variant or "default", "seed": 0}), *pairs]
-        options = ["--options", json.dumps(about.get("options", {})), *device]
+        state, trained, fused, score = (str(folder / name) for name in ("state", "trained", "fused", "scores.csv"))
+        scores.append(score)
+        run = ["--run", json.dumps({**setting, "method": method, "variant": variant or "default"}), *pairs]
+        network = ["--options", json.dumps(about.get("options", {})), *device]
         recipe = {"base": config.get("recipe", "paper"), "changes": [config["training"], about.get("recipe", {})]}
-        train = ["--recipe", json.dumps(recipe), "--state", str(folder / "state")]
-        trained = ["--trained", str(folder / "trained")] if plugins.method_class(method).trainable else []
-        steps = {
-            "train": [*run, *options, *train, "--output", str(folder / "trained")] if trained else [],
-            "fuse": [*run, *options, *trained, "--output", str(folder / "fused")],
-            "score": [*run, "--experiment", config["experiment"], "--fused", str(folder / "fused")]
-            + ["--output", str(folder / "scores.csv")],
-        }
-        for step, arguments in steps.items():
-            if arguments and not Path(arguments[-1]).exists():
-                commands.append(["smifbench.steps", step, "--log", str(folder / f"{step}.log"), *arguments])
+        steps = [
+            ("train", trained, [*run, *network, "--recipe", json.dumps(recipe), "--state", state]),
+            ("fuse", fused, [*run, *network, "--trained", trained]),
+            ("score", score, [*run, "--experiment", config["experiment"], "--fused", fused]),
+        ]
+        if not plugins.method_class(method).trainable:
+            steps[:2] = [("fuse", fused, [*run, *network])]
+        for step, output, arguments in steps:
+            if not Path(output).exists():
+                log = ["--log", str(folder / f"{step}.log")]
+                commands.append(["smifbench.steps", step, *arguments, "--output", output, *log])
     commands.append(["smifbench.steps", "collect", "--tables", *scores, "--output", str(args.output / "metrics.csv")])
     return commands
 
