@@ -1,7 +1,7 @@
 """How GPUs round and repeat; a CPU computes in float32 and repeats itself to the bit.
 
-Fusing, validation included, is float32 on every device. On a GPU, a recipe of precision "bf16" is trained faster than
-that: autocast takes products and convolutions in bfloat16 while weights, sums and the optimizer stay in float32, what
+The steps of the DAG compute in float32 on every device, with one exception: on a GPU, a recipe of precision "bf16" is
+trained, not validated or fused, by faster means. Autocast takes products and convolutions in bfloat16 while weights, sums and the optimizer stay in float32, what
 autocast leaves in float32 may use TF32, and kernels may be ones whose sums vary in their last digits, chosen by trial.
 """
 

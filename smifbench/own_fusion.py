@@ -33,7 +33,7 @@ from smifbench.quality import assess
 from smifbench.scaling import ScaledNetwork, load_weights
 from smifbench.scenes import Pair
 from smifbench.spectral import spectral_response
-from smifbench.training import Patches, Training
+from smifbench.training import Training
 
 DEMO = plugins.ROOT / "config" / "demo.yaml"
 """Experiment whose options and recipes hold where no other is named: narrow networks, about a minute of training."""
@@ -221,8 +221,8 @@ def _train(
         )
     recipe = replace(recipe, patch=min(recipe.patch, side) // ratio * ratio)
     network.fit(recipe.scaling, [torch.from_numpy(pair.lr_hsi).to(device)], [torch.from_numpy(pair.hr_msi).to(device)])
-    training = Training(network, Patches.load([pair], ratio, device), [], recipe, seed)
-    training.run(partial(tqdm, desc="train one scale down", unit="step", mininterval=2, disable=None))
+    training = Training(network, [pair], [], recipe, seed)
+    training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
     trained, control = training.finished(), plugins.build_method(CONTROL, network.network.problem)
     psnr, control_psnr = (
         metrics.psnr(pair.hr_hsi, fuse(model, pair.lr_hsi, pair.hr_msi, device)) for model in (trained, control)

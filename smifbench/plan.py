@@ -27,7 +27,8 @@ def training_plan(experiment: Experiment) -> pd.DataFrame:
     DataFrame
         A row for each dataset, ratio, method and variant that is trained: `runs` (protocols times seeds), `steps` of
         one run, `params`, and `pflop`, the floating-point operations of all runs in 10^15: two for each multiply-add
-        that fvcore's rules count in a forward pass, three passes for a step.
+        that fvcore's rules count in a forward pass, three passes for a step. `steps` and `pflop` of a budget in seconds
+        are NaN, as they depend on the device.
     """
     rows = [
         _train_row(experiment, dataset, ratio, method, variant, *bands)
@@ -83,7 +84,7 @@ def _train_row(
     patches = sum((height // recipe.patch) * (width // recipe.patch) for height, width in sides)
     network = plugins.build_method(method, FusionProblem(bands, msi_bands, ratio), **about["options"])
     runs = len(experiment.protocols) * len(experiment.seeds)
-    steps = steps_of(recipe, patches)
+    steps = math.nan if recipe.seconds else steps_of(recipe, patches)
     macs = count_macs(network, recipe.patch, recipe.patch)
     return {
         **{"dataset": dataset, "ratio": ratio, "method": method, "variant": variant, "runs": runs, "steps": steps},

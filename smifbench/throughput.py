@@ -2,7 +2,7 @@
 
 Engine, plain loop, a matrix product and a convolution take turns of a second or so, so that whatever else the machine
 does slows all four alike; the medians of the turns are compared. Networks have their registered sizes, scenes are
-noise. Needs torch and NumPy alone beside what training itself imports.
+noise. Nothing is imported but torch, NumPy and what training itself needs.
 """
 
 import csv
@@ -202,11 +202,16 @@ def _rate(work: Iterator[int], seconds: float, device: torch.device) -> float:
     """Let `work` go on for `seconds`, one item at least; returns the sum of what it yields, by the second."""
     synchronize: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     synchronize()
-    started, done = time.perf_counter(), 0
-    while not done or time.perf_counter() - started < seconds:
+    started, done = _clock(device), 0
+    while not done or _clock(device) - started < seconds:
         done += next(work)
     synchronize()
-    return done / (time.perf_counter() - started)
+    return done / (_clock(device) - started)
+
+
+def _clock(device: torch.device) -> float:
+    """Seconds; on a CPU those that its threads computed, so that other work on the machine does not count."""
+    return time.perf_counter() if device.type == "cuda" else time.process_time() / torch.get_num_threads()
 
 
 def _noise_pair(seed: int, side: int) -> Pair:

@@ -184,8 +184,10 @@ class Training:
                     )
 
     def finished(self) -> ScaledNetwork:
-        """Return the network to be kept: the averaged one where the recipe asks for it."""
-        return self.average.module if self.average else self.model
+        """Return the network to be kept, its kernels in torch's own memory order, as they come back from a file."""
+        for weight in self._kept.parameters():
+            weight.data = weight.data.contiguous()
+        return self._kept
 
     def one_step(self) -> None:
         """Take one step on a batch of patches."""
@@ -228,6 +230,11 @@ class Training:
         self.rollbacks, self.seconds = rollbacks, seconds
         logger.warning("%s; training goes back to step %d, at half the learning rate", sentence, self.step)
         return False
+
+    @property
+    def _kept(self) -> ScaledNetwork:
+        """The averaged network where the recipe asks for it, else the trained one."""
+        return self.average.module if self.average else self.model
 
     def _spent(self) -> tuple[float, float, str]:
         """What is spent of the budget, the budget, and the unit of both."""
@@ -276,7 +283,7 @@ class Training:
         self.losses = []
         scores = []
         for pair in self.validation:
-            estimate = fuse(self.finished(), pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
+            estimate = fuse(self._kept, pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
             scores.append((metrics.psnr(pair.hr_hsi, estimate), metrics.sam(pair.hr_hsi, estimate)))
         self.model.train()
         psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)

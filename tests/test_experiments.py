@@ -57,7 +57,7 @@ def run(pairs, tmp_path):
             if plugins.method_class(run.method).trainable:
                 recipe = execution.resolve_recipe(run.method, about.recipe, about.training, method["recipe"])
                 trained = folder / "trained"
-                execution.train_run(run, pairs, method["options"], recipe, "cpu", folder / "state.pt", trained)
+                execution.train_run(run, pairs, method["options"], recipe, "cpu", folder / "state", trained)
             execution.fuse_run(run, pairs, method["options"], "cpu", trained, folder / "fused")
             scoring.score_run(name, run, pairs, folder / "fused", folder / "scores.csv")
             tables.append(pd.read_csv(folder / "scores.csv"))

@@ -46,6 +46,11 @@ def test_training_follows_the_recipe():
     assert plan.pflop["default"] == pytest.approx(2 * 23 * 4 * 6 * macs / 1e15, rel=0.02)
 
 
+def test_steps_of_a_budget_in_seconds_are_unknown():
+    plan = training_plan(check_experiment({**CONFIG, "training": {**CONFIG["training"], "seconds": 60}}))
+    assert plan.set_index("variant").steps.isna().to_dict() == {"default": True, "long": False}
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_scene_sizes_are_known_before_the_data(path):
     experiment = load_experiment(path)

@@ -116,6 +116,7 @@ def test_the_order_of_memory_is_the_methods_and_changes_rounding_alone(monkeypat
     monkeypatch.setattr(type(last.model.network), "channels_last", False)
     first = finished(recipe)
     assert all(weight.is_contiguous() for weight in first.model.parameters())
+    assert all(weight.is_contiguous() for weight in last.finished().parameters())
     torch.testing.assert_close(weights(last), weights(first), rtol=0, atol=1e-4)
 
 
