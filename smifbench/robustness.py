@@ -19,7 +19,7 @@ from smifbench import metrics, plugins
 from smifbench.degradation import get_protocol
 from smifbench.devices import device_name, pick_device
 from smifbench.errors import UserError
-from smifbench.files import read_json, replacing
+from smifbench.files import file_hash, read_json, replacing, whole
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
@@ -27,7 +27,7 @@ from smifbench.provenance import code_id
 from smifbench.results import METRICS_COLUMNS
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork, load_weights
-from smifbench.scenes import load_problem, pair_id, scene_names, simulate_prepared, unavailable
+from smifbench.scenes import data_id, load_problem, scene_names, simulate_prepared, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def run_tests(
         Folder that `smifbench.execution.train_run` wrote, or None for a method that solves.
     """
     where = pick_device(device)
-    facts = read_json(trained / "facts.json") if trained else {}
+    facts = read_json(trained / "facts.json", trained) if trained else {}
     about = {"experiment": experiment, **asdict(run), "trained_on": f"{run.protocol}/x{run.ratio}"}
     about |= {key: facts[key] for key in ("train_steps", "train_seconds") if key in facts}
     about |= {"device": device_name(where), "code": code_id()}
@@ -99,6 +99,8 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         hr_hsi, lr_hsi, hr_msi = images = simulate_prepared(scene, get_protocol(protocol), ratio)
         if len(hr_msi) != problem.msi_bands:
             raise UserError(f"the MSI has {len(hr_msi)} bands under {protocol}, and {problem.msi_bands} in training")
+    except OSError:  # a damaged file too
+        raise
     except UserError as error:  # the test does not apply to this method or scene
         return {"status": "skipped", "message": str(error)}
     try:
@@ -112,7 +114,7 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         return {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
     scores = metrics.score(hr_hsi, estimate, ratio) | _parts(hr_hsi, estimate.clip(0, 1), ratio)
-    return {"status": "ok", "message": "", "data": pair_id(images), "fuse_seconds": seconds, **scores}
+    return {"status": "ok", "message": "", "data": data_id(images), "fuse_seconds": seconds, **scores}
 
 
 def _parts(hr_hsi: np.ndarray, estimate: np.ndarray, ratio: int) -> dict[str, float]:
@@ -139,6 +141,9 @@ def _build(run: Run, problem: FusionProblem, options: dict, trained: Path | None
     method = plugins.build_method(run.method, problem, **options)
     if trained is None:
         return method
-    network = ScaledNetwork(method)
-    load_weights(network, trained / "weights.safetensors")
+    network, path = ScaledNetwork(method), trained / "weights.safetensors"
+    with whole(path, trained):
+        if file_hash(path) != read_json(trained / "facts.json", trained)["weights"]:
+            raise ValueError("its hash is not the one that was written down")
+    load_weights(network, path)
     return network

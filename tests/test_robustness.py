@@ -1,6 +1,7 @@
 """Tests under other protocols: what is simulated, what a method is told, what does not apply, and the summary."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from safetensors.torch import save_file
 
 from smifbench import UserError, build_method, fuse, metrics, results, robustness, simulate, spread
 from smifbench.degradation import DEFAULT
-from smifbench.files import read_json, write_json
+from smifbench.errors import DamagedFile
+from smifbench.files import array_hash, file_hash, read_json, write_json
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork
 from smifbench.scenes import degrade, load_pairs, load_problem
@@ -33,14 +35,17 @@ def land(tmp_path_factory):
         scenes[-1].parent.mkdir(exist_ok=True)
         materials = np.cumsum(np.cumsum(generator.standard_normal((3, 24, 32)), 1), 2)
         scene = np.tensordot(spectra, (materials - materials.min()) / np.ptp(materials) / 2, 1)
-        np.save(scenes[-1], scene.astype(np.float32))
-        sidecar = {"split": split, "srf": srf.tolist(), "wavelengths_nm": nm.tolist()}
+        scene = scene.astype(np.float32)
+        np.save(scenes[-1], scene)
+        sidecar = {"split": split, "srf": srf.tolist(), "wavelengths_nm": nm.tolist(), "sha256": array_hash(scene)}
         write_json(scenes[-1].with_suffix(".json"), sidecar)
     degrade(scenes, GSA.protocol, GSA.ratio, folder / "pairs")
     (folder / "trained").mkdir()
     network = ScaledNetwork(build_method("ssr_net", load_problem(folder / "pairs")))
-    save_file(network.state_dict(), folder / "trained" / "weights.safetensors")
-    write_json(folder / "trained" / "facts.json", {"status": "ok", "message": "", "train_steps": 7})
+    weights = folder / "trained" / "weights.safetensors"
+    save_file(network.state_dict(), weights)
+    facts = {"status": "ok", "message": "", "train_steps": 7, "weights": file_hash(weights)}
+    write_json(folder / "trained" / "facts.json", facts)
     return folder
 
 
@@ -132,6 +137,19 @@ def test_a_method_that_raises_is_a_row_and_a_machine_that_fails_is_not(land, mon
     kind = MemoryError
     with pytest.raises(MemoryError):
         rows_of(land, GSA, (LATE, 4))
+
+
+def test_damaged_weights_and_scenes_are_no_result(land, tmp_path):
+    facts = read_json(land / "trained" / "facts.json")
+    write_json(tmp_path / "facts.json", facts)
+    (tmp_path / "weights.safetensors").write_bytes((land / "trained" / "weights.safetensors").read_bytes()[:-9])
+    with pytest.raises(DamagedFile, match=r"weights\.safetensors is damaged"):
+        rows_of(land, SSR_NET, (LATE, 4), trained=tmp_path)
+    scenes = tmp_path / "scenes"
+    shutil.copytree(land / "scenes", scenes)
+    np.save(scenes / "land_test.npy", np.zeros((6, 24, 32), np.float32))
+    with pytest.raises(DamagedFile, match=r"land_test\.npy is damaged"):
+        robustness.run_tests("e", GSA, [(LATE, 4)], scenes, land / "pairs", {}, "cpu", None, tmp_path / "rows.csv")
 
 
 def made_up(psnr, scenes=("a", "b"), **columns):
