@@ -79,10 +79,11 @@ def score(args: argparse.Namespace) -> None:
 
 def robustness(args: argparse.Namespace) -> None:
     """Fuse and score the test scenes of one run under other protocols and ratios."""
+    from smifbench import numerics
     from smifbench.robustness import run_tests
 
     _use_threads(args.threads)
-    _be_deterministic()
+    numerics.be_exact()
     run_tests(
         args.experiment,
         args.run,

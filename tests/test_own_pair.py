@@ -137,7 +137,8 @@ def test_a_network_is_trained_on_the_pair_and_its_weights_serve_again(truth, sou
     assert "it is not trained" in capsys.readouterr().out
     weights = tmp_path / "a.safetensors"
     assert run(source, tmp_path / "b.hdr", "ssr_net", "hsi.hdr", "msi.img", "--weights", weights) == 0
-    np.testing.assert_array_equal(read_cube(tmp_path / "a.hdr").array, read_cube(tmp_path / "b.hdr").array)
+    first, again = (read_cube(tmp_path / f"{name}.hdr").array.astype(int) for name in "ab")
+    assert np.abs(first - again).max() <= 1  # a count, for weights in another order of memory round otherwise
     assert run(source, tmp_path / "c.hdr", "ssr_net", "hsi.hdr", "msi.img", "--train", 1) == 0
     assert psnr(truth[0], tmp_path / "a.hdr") > psnr(truth[0], tmp_path / "c.hdr") + 3
 

@@ -4,7 +4,7 @@
 rule robustness:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("degradation", "robustness", "metrics", "method", "problem", "scaling", "inference", "scenes"),
+        code("degradation", "robustness", "metrics", "method", "problem", "scaling", "inference", "numerics", "scenes"),
         blind_code,
         test_scenes,
         pairs=pairs_folder,
