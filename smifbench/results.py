@@ -337,6 +337,8 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     missing = [column for column in METRICS_COLUMNS if column not in header]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}; {remedy}")
+    if len(set(header)) < len(header):
+        raise UserError(f"{path} names a column twice; {remedy}")
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise UserError(f"{path}: row {number} has {len(row)} fields instead of {len(header)}; {remedy}")

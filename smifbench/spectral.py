@@ -184,7 +184,7 @@ def _read(path: Path) -> Response:
     if header.count("wavelength_nm") != 1 or not bands or len(set(bands)) < len(bands):
         raise UserError(
             f"{path}: the first line must name a column wavelength_nm and one column for each band, all different; "
-            f"it reads: {', '.join(header) or 'nothing'}"
+            f"it reads: {', '.join(header)[:200] or 'nothing'}"
         )
     if len(rows) < 3:
         raise UserError(f"{path}: a curve needs at least two rows of numbers below the header")

@@ -10,7 +10,7 @@ from smifbench.errors import UserError
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "print_blob": True}
 PROFILES = {
     "short": settings(max_examples=100, derandomize=True, **COMMON),
-    "long": settings(max_examples=1500, **COMMON),
+    "long": settings(max_examples=1000, **COMMON),
 }
 fuzzed = PROFILES[os.environ.get("SMIFBENCH_FUZZ", "short")]
 

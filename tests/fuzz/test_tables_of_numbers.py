@@ -130,7 +130,7 @@ def test_results_are_the_numbers_in_the_file(tmp_path_factory, rows):
             elif math.isnan(value):
                 assert text.strip().lower().lstrip("+-") in ("", "nan")
             else:
-                assert value == float(text)
+                assert value == (int(text) if df[column].dtype.kind == "i" else float(text))
     use(folder, df)
 
 
