@@ -1,8 +1,9 @@
 """How GPUs round and repeat; a CPU computes in float32 and repeats itself to the bit.
 
 The steps of the DAG compute in float32 on every device, with one exception: on a GPU, a recipe of precision "bf16" is
-trained, not validated or fused, by faster means. Autocast takes products and convolutions in bfloat16 while weights, sums and the optimizer stay in float32, what
-autocast leaves in float32 may use TF32, and kernels may be ones whose sums vary in their last digits, chosen by trial.
+trained, not validated or fused, by faster means. Autocast takes products and convolutions in bfloat16 while weights,
+sums and the optimizer stay in float32; what autocast leaves in float32 may use TF32; kernels may be ones whose sums
+vary in their last digits, chosen by trial.
 """
 
 from collections.abc import Iterator
