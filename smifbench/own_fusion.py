@@ -27,7 +27,6 @@ from smifbench.files import replacing, write_json
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod, Recipe
 from smifbench.own_pair import OwnPair
-from smifbench.patches import Patches
 from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.quality import assess

@@ -134,6 +134,8 @@ def test_a_network_is_trained_on_the_pair_and_its_weights_serve_again(truth, sou
     training = json.loads((tmp_path / "a.json").read_text())["training"]
     assert training["steps"] == 60
     assert training["recipe"]["patch"] == 20  # the largest multiple of the ratio in 20 x 36 pixels, below the demo's 32
+    assert training["psnr"] > 20
+    assert training["control_psnr"] > 40
     assert "it is not trained" in capsys.readouterr().out
     weights = tmp_path / "a.safetensors"
     assert run(source, tmp_path / "b.hdr", "ssr_net", "hsi.hdr", "msi.img", "--weights", weights) == 0
