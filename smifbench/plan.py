@@ -27,8 +27,8 @@ def training_plan(experiment: Experiment) -> pd.DataFrame:
     DataFrame
         A row for each dataset, ratio, method and variant that is trained: `runs` (protocols times seeds), `steps` of
         one run, `params`, and `pflop`, the floating-point operations of all runs in 10^15: two for each multiply-add
-        that fvcore's rules count in a forward pass, three passes for a step. `steps` and `pflop` of a budget in seconds
-        are NaN, as they depend on the device.
+        that fvcore's rules count in a forward pass, three passes for a step. Of a budget in seconds, `steps` and
+        `pflop` are NaN, as they depend on the device, and `seconds` are those of all runs; else `seconds` is NaN.
     """
     rows = [
         _train_row(experiment, dataset, ratio, method, variant, *bands)
@@ -37,7 +37,8 @@ def training_plan(experiment: Experiment) -> pd.DataFrame:
         for method, variant in experiment.methods
         if plugins.method_class(method).trainable
     ]
-    return pd.DataFrame(rows, columns=["dataset", "ratio", "method", "variant", "runs", "steps", "params", "pflop"])
+    columns = ["dataset", "ratio", "method", "variant", "runs", "steps", "params", "pflop", "seconds"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def disk_plan(experiment: Experiment) -> dict[str, float]:
@@ -59,16 +60,15 @@ def disk_plan(experiment: Experiment) -> dict[str, float]:
 def summary(experiment: Experiment, tflops: float) -> str:
     """Describe in words and a table what an experiment takes on a device that sustains `tflops` 10^12 operations/s."""
     runs, trainings, disk = experiment.runs(), training_plan(experiment), disk_plan(experiment)
-    hours = trainings.pflop * 1e3 / tflops / 3600
-    table = trainings.assign(hours=hours.round(2), pflop=trainings.pflop.round(1))
+    hours = trainings.seconds.fillna(trainings.pflop * 1e3 / tflops) / 3600
+    table = trainings.assign(hours=hours.round(2), pflop=trainings.pflop.round(1)).drop(columns="seconds")
     parts = ", ".join(f"{kind} {size / 1e9:.1f} GB" for kind, size in disk.items())
     return "\n".join(
         [
             table.to_string(index=False),
             "",
             f"{experiment.name}: {len(runs)} runs, {int(trainings.runs.sum())} of them trained",
-            f"training: {trainings.pflop.sum() / 1e3:.1f} x 10^18 operations, {hours.sum():.0f} hours on a device that "
-            f"sustains {tflops:g} x 10^12 a second",
+            f"training: {hours.sum():.3g} hours on a device that sustains {tflops:g} x 10^12 operations a second",
             f"disk: {sum(disk.values()) / 1e9:.1f} GB ({parts}), and the downloaded archives",
         ]
     )
@@ -90,6 +90,7 @@ def _train_row(
         **{"dataset": dataset, "ratio": ratio, "method": method, "variant": variant, "runs": runs, "steps": steps},
         "params": count_parameters(network),
         "pflop": runs * steps * recipe.batch * macs * 2 * FORWARD_AND_BACKWARD / 1e15,
+        "seconds": runs * recipe.seconds if recipe.seconds else math.nan,
     }
 
 

@@ -49,6 +49,7 @@ def test_training_follows_the_recipe():
 def test_steps_of_a_budget_in_seconds_are_unknown():
     plan = training_plan(check_experiment({**CONFIG, "training": {**CONFIG["training"], "seconds": 60}}))
     assert plan.set_index("variant").steps.isna().to_dict() == {"default": True, "long": False}
+    assert list(plan.seconds.dropna()) == [2 * 60]
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
