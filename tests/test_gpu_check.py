@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from smifbench import plugins, scenes
+from smifbench.files import array_hash
 
 CONFIG = {
     "experiment": "rehearsal",
@@ -31,9 +32,11 @@ def test_calls_add_up_to_a_table_and_a_run(tmp_path):
     for seed, split in enumerate(("train", "test")):
         path = tmp_path / "scenes" / f"{split}.npy"
         path.parent.mkdir(exist_ok=True)
-        np.save(path, np.random.default_rng(seed).random((6, 16, 16), dtype=np.float32))
+        cube = np.random.default_rng(seed).random((6, 16, 16), dtype=np.float32)
+        np.save(path, cube)
         srf = [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]]
-        path.with_suffix(".json").write_text(json.dumps({"split": split, "srf": srf, "wavelengths_nm": [0] * 6}))
+        about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
+        path.with_suffix(".json").write_text(json.dumps(about))
         prepared.append(path)
     scenes.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs" / "toy" / "block-gauss-s2" / "1" / "x4")
     first = check(tmp_path, minutes=0)
