@@ -167,7 +167,8 @@ class Training:
                 before, (spent, budget, _) = spent, self._spent()
                 bar.update(int(min(spent, budget)) - bar.n)
                 records = VALIDATIONS * spent // budget > VALIDATIONS * before // budget
-                saves = signal() or time.monotonic() - saved > SAVE_SECONDS
+                stopped_by = signal()
+                saves = stopped_by or time.monotonic() - saved > SAVE_SECONDS
                 if not self.healthy(now=records or saves):
                     spent = self._spent()[0]
                     continue
@@ -177,9 +178,9 @@ class Training:
                 if saves:
                     self._save()
                     saved = time.monotonic()
-                if signal():
+                if stopped_by:
                     raise MachineError(
-                        f"training was stopped by {signal()} after step {self.step}; run the same command again to go "
+                        f"training was stopped by {stopped_by} after step {self.step}; run the same command again to go "
                         f"on from the state in {self.checkpoint.folder}"
                     )
 
