@@ -180,8 +180,8 @@ class Training:
                     saved = time.monotonic()
                 if stopped_by:
                     raise MachineError(
-                        f"training was stopped by {stopped_by} after step {self.step}; run the same command again to go "
-                        f"on from the state in {self.checkpoint.folder}"
+                        f"training was stopped by {stopped_by} after step {self.step}; run the same command again to "
+                        f"go on from the state in {self.checkpoint.folder}"
                     )
 
     def finished(self) -> ScaledNetwork:
