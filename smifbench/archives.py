@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from smifbench.errors import UserError
 from smifbench.files import replacing
 
 BLOCK = 1 << 20
@@ -86,8 +85,8 @@ def unpack_tar(path: Path, folder: Path, wanted: Collection[str]) -> None:
     ------
     Damaged
         As `check_tar`; the files before the damage are kept.
-    UserError
-        When a file cannot be written.
+    CannotWrite
+        When the disk is full or read-only.
     """
     for archive, member in _members(path):
         target = _target(folder, member.name, member.size, wanted)
@@ -103,14 +102,9 @@ def _target(folder: Path, name: str, size: int, wanted: Collection[str]) -> Path
 
 
 def _write(content: IO[bytes], target: Path) -> None:
-    """Write one member; raises UserError where there is no space for it."""
-    try:
-        with replacing(target) as temporary, temporary.open("wb") as file:
-            shutil.copyfileobj(content, file, BLOCK)
-    except gzip.BadGzipFile:
-        raise
-    except OSError as error:
-        raise UserError(f"{target} cannot be written ({error.strerror}); make that possible and run again") from error
+    """Write one member."""
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(content, file, BLOCK)
 
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:

@@ -1,5 +1,6 @@
 """States of a half-trained network on disk, such that a kill at any moment leaves a good one."""
 
+import io
 import logging
 import zipfile
 from pathlib import Path
@@ -29,8 +30,10 @@ class Checkpoint:
 
     def save(self, state: dict) -> None:
         """Write `state`, of tensors and plain values, as the last one."""
+        content = io.BytesIO()  # for on a full disk torch's own error would look like one of the method's
+        torch.save({"fingerprint": self.fingerprint, "state": state}, content)
         with replacing(self.last) as temporary:
-            torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
+            temporary.write_bytes(content.getbuffer())
             if self._last_is_good:
                 self.last.replace(self.previous)
         self._last_is_good = True

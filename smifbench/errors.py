@@ -19,13 +19,17 @@ class MachineError(UserError):
     """The machine and not the method ended the work: its memory ran out, or a signal came. It is no method's result."""
 
 
+class DamagedFile(MachineError):
+    """A file that a step wrote is not whole any more."""
+
+
+class CannotWrite(MachineError):
+    """The disk is full or read-only."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Describe an unknown `name` of a `kind` ("method", "key", ...) with the nearest valid one."""
     known = sorted(known)
     close = get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}."
     return UserError(f"unknown {kind} '{name}'; {hint}")
-
-
-class DamagedFile(UserError, OSError):
-    """A file that a step wrote is not whole any more: no method's failure, so that the job fails and can run again."""

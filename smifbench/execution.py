@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from smifbench import plugins
@@ -29,7 +29,7 @@ from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.run import Run
-from smifbench.scaling import ScaledNetwork
+from smifbench.scaling import ScaledNetwork, save_weights
 from smifbench.scenes import load_pairs, load_problem, unavailable
 from smifbench.training import HISTORY_COLUMNS, Training
 
@@ -72,9 +72,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())
         training = Training(model, train, validation, recipe, order, state, fingerprint)
         training.run(partial(tqdm, desc=f"train {run.method}", mininterval=2, disable=None))
-        # Copies, because the file format refuses tensors that share memory, as tied weights do.
-        weights = {name: weight.clone().contiguous() for name, weight in training.finished().state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        save_weights(training.finished(), folder / "weights.safetensors")
         pd.DataFrame(training.history, columns=HISTORY_COLUMNS).to_csv(folder / "history.csv", index=False)
         return {
             "train_steps": training.step,

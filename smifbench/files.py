@@ -1,7 +1,9 @@
 """Writing so that nothing is ever half-written: to a temporary name beside the target, then renamed."""
 
 import csv
+import errno
 import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -13,24 +15,52 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.errors import DamagedFile
+from smifbench.errors import CannotWrite, DamagedFile
+
+UNWRITABLE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+}
+"""Errors of the system's that say that a file cannot be written where it shall be."""
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of the file or folder `path` when the block ends without error."""
+    """Yield a temporary path that takes the place of the file or folder `path` when the block ends without error.
+
+    Raises CannotWrite where the disk is full or read-only. What a killed process left behind is removed.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if not _runs(leftover.suffixes[-2].removeprefix(".")):
+                _remove(leftover)
         yield temporary
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
+    except OSError as error:
+        # numpy says only how much it wrote, without a number of the system's
+        unwritable = error.errno in UNWRITABLE or (type(error) is OSError and error.errno is None)
+        if not unwritable or not str(error.filename or path).startswith(str(path.parent)):
+            raise
+        raise CannotWrite(f"{path} cannot be written ({error.strerror or error}); mend that and run again") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink(missing_ok=True)
+
+
+def _runs(process: str) -> bool:
+    """Tell whether a process runs on this machine; what is no number is taken for one that does."""
+    return not process.isdecimal() or Path(f"/proc/{process}").exists() or not Path("/proc").exists()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import numpy as np
 
 from smifbench.cube_content import band_list
 from smifbench.cubes import Cube, read_cube, row_blocks
-from smifbench.errors import UserError
 from smifbench.files import replacing
 
 PSEUDO_COLOUR_NM = (640, 550, 460)
@@ -122,11 +121,8 @@ def _draw(cube: Cube, png: Path) -> str:
     from PIL import Image
 
     image, chosen = quick_look(cube)
-    try:
-        with replacing(png) as temporary:
-            Image.fromarray(image).save(temporary, format="PNG")
-    except OSError as error:
-        raise UserError(f"the quick look {png} cannot be written ({error.strerror or error})") from error
+    with replacing(png) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")
     nm = "" if cube.wavelengths_nm is None else f" ({', '.join(f'{cube.wavelengths_nm[b]:.0f}' for b in chosen)} nm)"
     return f"{png}: red, green, blue from bands {', '.join(map(str, chosen))}{nm}"
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
@@ -23,14 +22,14 @@ from smifbench.errors import UserError
 from smifbench.estimation import Operators, estimate
 from smifbench.execution import resolve_recipe
 from smifbench.experiment import Experiment, load_experiment
-from smifbench.files import replacing, write_json
+from smifbench.files import write_json
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod, Recipe
 from smifbench.own_pair import OwnPair
 from smifbench.problem import FusionProblem
 from smifbench.provenance import code_id
 from smifbench.quality import assess
-from smifbench.scaling import ScaledNetwork, load_weights
+from smifbench.scaling import ScaledNetwork, load_weights, save_weights
 from smifbench.scenes import Pair
 from smifbench.spectral import spectral_response
 from smifbench.training import Training
@@ -124,7 +123,7 @@ def fuse_pair(
         else:
             reduced = one_scale_down(pair.lr_hsi, hr_msi, operators.psf, pair.ratio)
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
-            _save_weights(model, output.with_suffix(".safetensors"))
+            save_weights(model, output.with_suffix(".safetensors"))
     fused = fuse(model, pair.lr_hsi, hr_msi, where)
     about = {
         "result": str(output),
@@ -234,11 +233,6 @@ def _train(
         "control_psnr": control_psnr,
         "recipe": asdict(recipe),
     }
-
-
-def _save_weights(network: ScaledNetwork, path: Path) -> None:
-    with replacing(path) as temporary:
-        save_file({name: weight.clone().contiguous() for name, weight in network.state_dict().items()}, temporary)
 
 
 def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[dict, Recipe]:

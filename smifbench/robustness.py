@@ -18,7 +18,7 @@ import torch
 from smifbench import metrics, plugins
 from smifbench.degradation import get_protocol
 from smifbench.devices import device_name, pick_device
-from smifbench.errors import UserError
+from smifbench.errors import MachineError, UserError
 from smifbench.files import file_hash, read_json, replacing, whole
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod
@@ -99,7 +99,7 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         hr_hsi, lr_hsi, hr_msi = images = simulate_prepared(scene, get_protocol(protocol), ratio)
         if len(hr_msi) != problem.msi_bands:
             raise UserError(f"the MSI has {len(hr_msi)} bands under {protocol}, and {problem.msi_bands} in training")
-    except OSError:  # a damaged file too
+    except MachineError:  # a damaged file is nothing of the method's
         raise
     except UserError as error:  # the test does not apply to this method or scene
         return {"status": "skipped", "message": str(error)}
@@ -107,7 +107,7 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         started = time.perf_counter()
         estimate = fuse(model, lr_hsi, hr_msi, device)
         seconds = round(time.perf_counter() - started, 4)
-    except (OSError, MemoryError, torch.OutOfMemoryError):
+    except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
         raise  # the machine failed, not the method
     except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
         logger.exception("%s", protocol)

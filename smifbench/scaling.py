@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from smifbench.errors import UserError
+from smifbench.files import replacing
 from smifbench.method import FusionMethod
 from smifbench.patches import Patches
 
@@ -65,6 +66,15 @@ class ScaledNetwork(nn.Module):
         hsi, msi = (self.hsi_shift, self.hsi_scale), (self.msi_shift, self.msi_scale)
         for pixels, (shift, scale) in ((patches.hr_hsi, hsi), (patches.lr_hsi, hsi), (patches.hr_msi, msi)):
             pixels.sub_(shift.flatten()).div_(scale.flatten())
+
+
+def save_weights(network: ScaledNetwork, path: Path) -> None:
+    """Write the weights of `network` in a format that holds tensors and nothing else."""
+    # Copies, because the format refuses tensors that share memory, as tied weights do.
+    weights = {name: weight.clone().contiguous() for name, weight in network.state_dict().items()}
+    with replacing(path) as temporary:
+        # As bytes, because on a full disk the library's own error would look like one of the method's.
+        temporary.write_bytes(save(weights))
 
 
 def load_weights(network: ScaledNetwork, path: Path) -> None:

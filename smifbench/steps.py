@@ -293,11 +293,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; returns its exit status, 2 for a user's mistake."""
     args = _parser().parse_args(arguments)
-    if args.log:
-        args.log.parent.mkdir(parents=True, exist_ok=True)
-        logging.basicConfig(filename=args.log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.info("%s", " ".join(sys.argv if arguments is None else arguments))
     try:
+        if args.log:
+            args.log.parent.mkdir(parents=True, exist_ok=True)
+            logging.basicConfig(filename=args.log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s")
+        logging.info("%s", " ".join(sys.argv if arguments is None else arguments))
         args.function(args)
     except (UserError, OSError) as error:  # a full disk or a folder without write permission is no defect either
         logging.exception("%s", error)

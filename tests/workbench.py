@@ -1,0 +1,54 @@
+"""A copy of the code in which a test may run snakemake, edit and break things."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import yaml
+
+from smifbench import plugins
+
+CODE = [
+    "Snakefile",
+    "environment.yml",
+    "config",
+    "datasets",
+    "methods",
+    "profiles",
+    "smifbench",
+    "workflow",
+    "results/published",
+]
+
+
+def copy_code(folder):
+    """Copy to `folder` all that the DAG needs."""
+    for name in CODE:
+        source, target = plugins.ROOT / name, folder / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy(source, target)
+
+
+def write_config(folder, config):
+    """Write a config to `tiny.yaml`."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def command(*arguments):
+    """The command line of snakemake on `tiny.yaml`."""
+    return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", *arguments]
+
+
+def environment(folder):
+    """Environment in which the copy's modules are imported, and not those of this checkout."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+def snakemake(folder, *arguments):
+    """Run snakemake on `tiny.yaml` in `folder`; returns its exit status and all that it printed."""
+    done = subprocess.run(
+        command(*arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
