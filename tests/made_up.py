@@ -8,6 +8,7 @@ import pandas as pd
 
 from smifbench import provenance, scenes
 from smifbench.experiment import check_experiment
+from smifbench.files import array_hash
 from smifbench.results import COST_COLUMNS, METRICS, METRICS_COLUMNS
 
 CONFIG = {
@@ -53,9 +54,11 @@ def reference(folder: Path, dataset: str) -> np.ndarray:
 def _prepare(path: Path, dataset: str, rng: np.random.Generator) -> Path:
     path.parent.mkdir(exist_ok=True)
     bands = SHAPES[dataset][0]
-    np.save(path, rng.random(SHAPES[dataset], np.float32))
+    cube = rng.random(SHAPES[dataset], np.float32)
+    np.save(path, cube)
     sidecar = {
         "split": "test",
+        "sha256": array_hash(cube),
         "wavelengths_nm": np.linspace(900, 400, bands).tolist(),  # decreasing, as some sensors store them
         "srf": np.full((3, bands), 1 / bands).tolist(),
     }
