@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
@@ -42,6 +43,9 @@ SAVE_SECONDS = 60.0
 
 LOOK_STEPS = 50
 """Steps between two looks at the losses on a GPU: a pause of well under one step."""
+
+CACHED_PIXELS = 128 * 128
+"""HR pixels that pass through a network at once on a CPU, where feature maps that leave its caches halve the speed."""
 
 HISTORY_COLUMNS = ["step", "loss", "lr", "val_psnr", "val_sam", "seconds", "patches_per_second", "memory_mb"]
 
@@ -71,6 +75,14 @@ def _optimizer(recipe: Recipe, model: ScaledNetwork) -> torch.optim.Optimizer:
     return kinds[recipe.optimizer](
         model.parameters(), lr=recipe.lr, betas=tuple(recipe.betas), weight_decay=recipe.weight_decay, fused=True
     )
+
+
+def _piece(recipe: Recipe, model: ScaledNetwork, device: torch.device) -> int:
+    """Return how many patches pass through the network at once, before memory is known to be short."""
+    couples_patches = any(isinstance(layer, _BatchNorm) for layer in model.modules())
+    if device.type != "cpu" or couples_patches:
+        return recipe.batch
+    return min(recipe.batch, max(1, CACHED_PIXELS // recipe.patch**2))
 
 
 class Training:
@@ -129,7 +141,7 @@ class Training:
         self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
         self.generator = torch.Generator().manual_seed(seed)
         self.checkpoint = Checkpoint(state, fingerprint) if state else None
-        self.piece = recipe.batch
+        self.piece = _piece(recipe, model, self.device)
         """Patches that pass through the network at once; gradients of a batch's pieces add up."""
         self.step, self.seconds, self.rollbacks = 0, 0.0, 0
         self.history: list[dict] = []
