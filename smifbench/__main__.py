@@ -39,11 +39,13 @@ def inspect(args: argparse.Namespace) -> None:
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
+    from smifbench.numerics import be_exact
     from smifbench.own_fusion import describe, fuse_pair
     from smifbench.own_pair import read_pair
 
     reading = ("hsi_variable", "hsi_band_axis", "msi_variable", "msi_band_axis", "wavelengths", "scale")
-    fusing = ("weights", "steps", "config", "psf", "srf", "seed", "device")
+    fusing = ("weights", "steps", "config", "psf", "srf", "seed", "device", "memory_gb")
+    be_exact()
     given = {name: value for name, value in vars(args).items() if value is not None}
     pair = read_pair(args.hsi, args.msi, **{name: given[name] for name in reading if name in given})
     print(
@@ -180,6 +182,7 @@ def _add_fuse_options(added: argparse.ArgumentParser) -> None:
         added.add_argument(f"--{image}-band-axis", type=int, help="axis of its bands, counted from 0")
     added.add_argument("--seed", type=int, help="of initial weights and patches; 0")
     added.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where a network runs; auto")
+    added.add_argument("--memory-gb", type=float, help="fuse in tiles where the whole would take more than so many GB")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ sums and the optimizer stay in float32; what autocast leaves in float32 may use 
 vary in their last digits, chosen by trial.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ import torch
 
 def be_exact() -> None:
     """Compute in full float32 and repeatably; to be called once by a process."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS has no deterministic products
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs up to 5 % of a step

@@ -60,6 +60,7 @@ def fuse_pair(
     srf: str = "estimate",
     seed: int = 0,
     device: str = "auto",
+    memory_gb: float | None = None,
 ) -> dict:
     """Fuse a pair and write the result, and beside it a JSON file with its quality and how it was made.
 
@@ -86,6 +87,8 @@ def fuse_pair(
         Of the initial weights and the order of the patches.
     device
         `"auto"`, `"cpu"` or `"cuda"`.
+    memory_gb
+        Bound that fusing keeps, see `smifbench.inference.fuse`; reading, judging and writing hold whole images besides.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def fuse_pair(
             reduced = one_scale_down(pair.lr_hsi, hr_msi, operators.psf, pair.ratio)
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
-    fused = fuse(model, pair.lr_hsi, hr_msi, where)
+    fused = fuse(model, pair.lr_hsi, hr_msi, where, memory_gb)
     about = {
         "result": str(output),
         "hsi": str(pair.hsi_path),

@@ -50,6 +50,7 @@ def run_tests(
     device: str,
     trained: Path | None,
     target: Path,
+    memory_gb: float | None = None,
 ) -> None:
     """Fuse and score the test scenes of a run under other protocols and ratios; write the rows to the file `target`.
 
@@ -65,6 +66,8 @@ def run_tests(
         Of the method.
     trained
         Folder that `smifbench.execution.train_run` wrote, or None for a method that solves.
+    memory_gb
+        Bound that fusing keeps, see `smifbench.inference.fuse`.
     """
     where = pick_device(device)
     facts = read_json(trained / "facts.json", trained) if trained else {}
@@ -84,7 +87,7 @@ def run_tests(
         for scene in scene_names(pairs, "test"):
             row = {**about, "protocol": protocol, "ratio": ratio, "scene": scene}
             if status.get("status", "ok") == "ok":
-                row |= _test(protocol, ratio, prepared / f"{scene}.npy", told, where)
+                row |= _test(protocol, ratio, prepared / f"{scene}.npy", told, where, memory_gb)
             else:
                 row |= {key: status[key] for key in ("status", "message")}
             rows.append(row)
@@ -92,7 +95,9 @@ def run_tests(
         pd.DataFrame(rows).reindex(columns=COLUMNS).to_csv(temporary, index=False)
 
 
-def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.device) -> dict:
+def _test(
+    protocol: str, ratio: int, scene: Path, told: Told, device: torch.device, memory_gb: float | None
+) -> dict:
     """Status, message and metrics of one scene under one protocol."""
     try:
         problem, model = told(ratio)
@@ -105,7 +110,7 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         return {"status": "skipped", "message": str(error)}
     try:
         started = time.perf_counter()
-        estimate = fuse(model, lr_hsi, hr_msi, device)
+        estimate = fuse(model, lr_hsi, hr_msi, device, memory_gb)
         seconds = round(time.perf_counter() - started, 4)
     except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
         raise  # the machine failed, not the method

@@ -94,6 +94,7 @@ def robustness(args: argparse.Namespace) -> None:
         args.device,
         args.trained,
         args.output,
+        args.memory_gb,
     )
 
 
@@ -236,6 +237,8 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument("--options", type=json.loads, default={})
     network.add_argument("--device", default="auto")
     network.add_argument("--threads", type=int, default=1)
+    bounded = argparse.ArgumentParser(add_help=False)
+    bounded.add_argument("--memory-gb", type=float, help="bound that fusing keeps")
     steps = parser.add_subparsers(required=True, metavar="STEP")
 
     def step(function, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -260,13 +263,12 @@ def _parser() -> argparse.ArgumentParser:
     command = step(train, method, network)
     command.add_argument("--recipe", type=json.loads, required=True)
     command.add_argument("--state", type=Path, required=True)
-    command = step(fuse, method, network)
+    command = step(fuse, method, network, bounded)
     command.add_argument("--trained", type=Path)
-    command.add_argument("--memory-gb", type=float)
     command = step(score, method)
     command.add_argument("--experiment", required=True)
     command.add_argument("--fused", type=Path, required=True)
-    command = step(robustness, method, network)
+    command = step(robustness, method, network, bounded)
     command.add_argument("--experiment", required=True)
     command.add_argument("--tests", type=json.loads, required=True)
     command.add_argument("--prepared", type=Path, required=True, help="the folder of the prepared scenes")
@@ -310,6 +312,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS has no deterministic products
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler otherwise writes to the terminal
     sys.exit(main())

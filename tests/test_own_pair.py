@@ -147,6 +147,9 @@ def test_a_network_is_trained_on_the_pair_and_its_weights_serve_again(truth, sou
     tensors = load_file(weights)
     save_file({**tensors, "hsi_shift": torch.zeros(31, 1, 1)}, tmp_path / "other.safetensors")
     torch.save(tensors, tmp_path / "pickle.safetensors")
+    bounded = ("--weights", weights, "--memory-gb", 0.002)
+    assert run(source, tmp_path / "e.hdr", "ssr_net", "hsi.hdr", "msi.img", *bounded) == 0
+    assert np.abs(again - read_cube(tmp_path / "e.hdr").array.astype(int)).max() <= 1
     for name, sentence in (
         ("other.safetensors", "hsi_shift is (31, 1, 1) in the file and (40, 1, 1) in the network"),
         ("pickle.safetensors", "is no safetensors file"),

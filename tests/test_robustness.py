@@ -49,10 +49,11 @@ def land(tmp_path_factory):
     return folder
 
 
-def rows_of(land, run, *tests, options=None, trained=None):
+def rows_of(land, run, *tests, options=None, trained=None, memory_gb=None):
     target = land / "rows.csv"
     tests = [(protocol, ratio) for protocol, ratio in tests]
-    robustness.run_tests("e", run, tests, land / "scenes", land / "pairs", options or {}, "cpu", trained, target)
+    paths = land / "scenes", land / "pairs"
+    robustness.run_tests("e", run, tests, *paths, options or {}, "cpu", trained, target, memory_gb)
     rows = pd.read_csv(target, keep_default_na=False)
     assert list(rows) == [*results.METRICS_COLUMNS, "trained_on", "rmse_blocks", "rmse_detail"]
     assert set(rows.trained_on) == {"block-gauss-s2/1/x4"}
@@ -124,6 +125,12 @@ def test_a_failed_training_and_absent_data_are_told_in_every_row(land, tmp_path)
     target = tmp_path / "rows.csv"
     robustness.run_tests("e", GSA, [(LATE, 4)], land / "scenes", tmp_path, {}, "cpu", None, target)
     assert pd.read_csv(target)[["status", "message"]].to_numpy().tolist() == [["not run", "no server answers"]]
+
+
+def test_a_bound_on_memory_holds_for_every_test(land):
+    (row,) = rows_of(land, replace(GSA, method="cnmf"), (LATE, 4), memory_gb=1e-6).itertuples()
+    assert row.status == "failed"
+    assert "give it more memory (memory_gb)" in row.message
 
 
 def test_a_method_that_raises_is_a_row_and_a_machine_that_fails_is_not(land, monkeypatch):

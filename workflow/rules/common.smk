@@ -22,6 +22,7 @@ RESULTS = f"results/{EXPERIMENT.name}"
 RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
 DATASET_OF = {EXPERIMENT.data_id(dataset): dataset for dataset in EXPERIMENT.datasets}
 ENVIRONMENT = "../../environment.yml"
+MEMORY_OPTION = ["--memory-gb", EXPERIMENT.memory_gb] if EXPERIMENT.memory_gb else []
 RESPONSES = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("datasets/srf/*.csv"))
 PUBLISHED = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("results/published/*.csv"))
 

@@ -25,13 +25,14 @@ rule robustness:
         tests=tests_json,
         prepared=lambda wildcards: f"data/scenes/{EXPERIMENT.data_id(wildcards.dataset)}",
         device=EXPERIMENT.device,
+        memory=MEMORY_OPTION,
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
     message:
         "test {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio} under other protocols"
     shell:
         "python -m smifbench.steps robustness --experiment {params.experiment:q} --run {params.run:q} --tests {params.tests:q} "
         "--prepared {params.prepared:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {params.device:q} --threads {threads} --output {output:q} --log {log:q}"
+        "--device {params.device:q} {params.memory:q} --threads {threads} --output {output:q} --log {log:q}"
 
 
 rule collect_robustness:

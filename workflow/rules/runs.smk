@@ -50,7 +50,7 @@ rule fuse:
         options=options_json,
         device=EXPERIMENT.device,
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
-        memory=["--memory-gb", EXPERIMENT.memory_gb] if EXPERIMENT.memory_gb else [],
+        memory=MEMORY_OPTION,
     message:
         "fuse {wildcards.dataset} x{wildcards.ratio} with {wildcards.method}/{wildcards.variant}, seed {wildcards.seed}"
     shell:
