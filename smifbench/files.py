@@ -44,7 +44,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         # numpy says only how much it wrote, without a number of the system's
         unwritable = error.errno in UNWRITABLE or (type(error) is OSError and error.errno is None)
-        if not unwritable or not str(error.filename or path).startswith(str(path.parent)):
+        where = Path(error.filename or path)
+        if not unwritable or not (where.is_relative_to(path.parent) or path.is_relative_to(where)):
             raise
         raise CannotWrite(f"{path} cannot be written ({error.strerror or error}); mend that and run again") from error
     finally:
