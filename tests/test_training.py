@@ -444,10 +444,10 @@ def test_out_of_memory_halves_the_pieces_of_a_batch_and_changes_no_gradient(capl
     assert len(caplog.records) == 2
 
 
-def test_a_cpu_gets_patches_by_the_cache_and_the_same_gradients(monkeypatch):
+def test_a_large_batch_passes_a_cpu_in_pieces_with_the_same_gradients(monkeypatch):
     recipe = Recipe(lr=1e-3, batch=9, patch=16, steps=3)
     whole = training(recipe)
-    monkeypatch.setattr("smifbench.training.CACHED_PIXELS", 4 * 16**2)
+    monkeypatch.setattr("smifbench.training.PIECE_PIXELS", 4 * 16**2)
     pieces = training(recipe)
     assert (whole.piece, pieces.piece) == (9, 4)
     whole.run(quiet)
@@ -456,7 +456,7 @@ def test_a_cpu_gets_patches_by_the_cache_and_the_same_gradients(monkeypatch):
 
 
 def test_a_network_that_normalises_over_the_batch_gets_it_whole(monkeypatch):
-    monkeypatch.setattr("smifbench.training.CACHED_PIXELS", 1)
+    monkeypatch.setattr("smifbench.training.PIECE_PIXELS", 1)
     recipe = Recipe(batch=9, patch=16, steps=3)
     assert training(recipe, method="tsfn").piece == 9
     assert training(recipe, method="ssr_net").piece == 1
