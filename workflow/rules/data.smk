@@ -50,7 +50,7 @@ rule prepare:
 
 rule degrade:
     input:
-        code("degradation", "scenes"),
+        code("degradation", "scenes", "spectral"),
         prepared_sidecars,
         scenes=prepared_scenes,
     output:

@@ -32,7 +32,7 @@ rule train:
 rule fuse:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "inference", "memory", "execution", "scenes"),
+        code("method", "problem", "scaling", "inference", "memory", "numerics", "execution", "scenes"),
         blind_code,
         pairs=pairs_folder,
         trained=trained_folder,
