@@ -8,7 +8,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
-.PHONY: demo test paper-plan lint lock clean
+.PHONY: demo test paper-plan lint lock audit clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -37,6 +37,9 @@ lint: $(VENV)/.installed  ## style of Python and Snakemake code
 lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --group test --group dev pyproject.toml \
 		--no-header --no-annotate --no-emit-index-url $(CUDA_PACKAGES:%=--no-emit-package %) -o requirements.lock
+
+audit: $(VENV)/.installed  ## known vulnerabilities of the locked packages: a report, which fails nothing
+	-$(BIN)/python .ci/audit.py
 
 clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
 	rm -rf results/demo data/scenes data/pairs
