@@ -8,7 +8,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
-.PHONY: demo test paper-plan lint lock audit clean
+.PHONY: demo test paper-plan lint lock audit docs clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -40,6 +40,9 @@ lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 
 audit: $(VENV)/.installed  ## known vulnerabilities of the locked packages: a report, which fails nothing
 	-$(BIN)/python .ci/audit.py
+
+docs: $(VENV)/.installed  ## rewrite what pages take from the code: third-party notices
+	$(BIN)/python docs/notices.py
 
 clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
 	rm -rf results/demo data/scenes data/pairs

@@ -75,7 +75,7 @@ class Harvard(FileDataSet):
 
     title = "Harvard"
     citation = "chakrabarti2011harvard"
-    licence = "research and academic use, with citation"
+    licence = "research and academic use, with citation; non-commercial by its web page"
     homepage = "http://vision.seas.harvard.edu/hyperspec/"
     archives = (ARCHIVE,)
     by_hand = f"CZ_hsdb.tgz from {homepage}download.html or its files img*.mat"

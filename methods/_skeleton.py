@@ -1,6 +1,7 @@
 """Skeleton: one sentence on what the method does.
 
-Authors, "Title", venue, year, doi. Say here where the official code lives and under which licence, and what differs.
+Authors, "Title", venue, year, doi. Official code: OWNER/NAME on GitHub, LICENCE; say here what differs from it. Without
+that: "No code was consulted", or "The authors published no code".
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Bicubic enlargement of the hyperspectral image alone: the floor that every fusion method must clear.
 
 R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on Acoustics, Speech, and
-Signal Processing 29(6):1153-1160, 1981, doi:10.1109/TASSP.1981.1163711. The multispectral image gives nothing but its
-size.
+Signal Processing 29(6):1153-1160, 1981, doi:10.1109/TASSP.1981.1163711. Torch computes it; no code was
+consulted. The multispectral image gives nothing but its size.
 """
 
 from torch import Tensor

@@ -3,9 +3,9 @@
 N. Yokoya, T. Yairi, A. Iwasaki, "Coupled Nonnegative Matrix Factorization Unmixing for Hyperspectral and Multispectral
 Data Fusion", IEEE Transactions on Geoscience and Remote Sensing 50(2):528-537, 2012, doi:10.1109/TGRS.2011.2161320.
 SRF estimate: N. Yokoya, N. Mayumi, A. Iwasaki, IEEE JSTARS 6(2):419-426, 2013. End members: J. M. P. Nascimento,
-J. M. Bioucas-Dias, "Vertex component analysis", IEEE TGRS 43(4):898-910, 2005. The authors' Python release of April
-2016 (in the repositories codegaj/py_pansharpening and VytautasPau/HUBenchmark, GPL-3.0) settles the variant and its
-constants; the code here is written anew.
+J. M. Bioucas-Dias, "Vertex component analysis", IEEE TGRS 43(4):898-910, 2005. Official code: the authors'
+Python release of April 2016, as in codegaj/py_pansharpening and VytautasPau/HUBenchmark on GitHub, GPL-3.0. It settles
+the variant and its constants; none of it is here, the code is written anew.
 
 hr_hsi = W H with spectra W (bands, members) and abundances H (members, pixels), both non-negative; lr_hsi is W times
 the reduced H, hr_msi is srf W times H. The PSF is the method's own: a Gaussian with the ratio as full width at half

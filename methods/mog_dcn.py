@@ -2,9 +2,9 @@
 
 W. Dong, C. Zhou, F. Wu, J. Wu, G. Shi, X. Li, "Model-Guided Deep Hyperspectral Image Super-Resolution", IEEE
 Transactions on Image Processing 30:5754-5768, 2021, doi 10.1109/TIP.2021.3078058. Official code:
-github.com/chengerr/Model-Guided-Deep-Hyperspectral-Image-Super-resolution (PyTorch, no licence file). Written anew
-from the architecture of its `network_31.py`; the authors' network served to check outputs, parameter and operation
-counts.
+chengerr/Model-Guided-Deep-Hyperspectral-Image-Super-resolution on GitHub, without a licence, so none of it is here.
+Written anew from the architecture of its `network_31.py`; the authors' network served to check outputs, parameter and
+operation counts.
 
 An unfolded optimisation: every stage calls one shared U-Net twice as a denoiser and corrects its results by the
 observation model, whose four operators are learned convolutions. The known PSF and SRF are not used.

@@ -1,9 +1,9 @@
 """MSSJFL: multiscale spatial-spectral joint feature learning.
 
 Z. Min, Y. Wang, S. Jia, "Multiscale Spatial-spectral Joint Feature Learning for Multispectral and Hyperspectral Image
-Fusion", IEEE HPCC/DSS/SmartCity/DependSys 2021, pp. 1265-1270. Official code: github.com/jx-mzc/MSSJFL (PyTorch, no
-licence file). Written anew from the architecture; the authors' network served to check it: outputs, parameter count
-and operation count are the same.
+Fusion", IEEE HPCC/DSS/SmartCity/DependSys 2021, pp. 1265-1270. Official code: jx-mzc/MSSJFL on GitHub, without a
+licence, so none of it is here. Written anew from the architecture; the authors' network served to check it: outputs,
+parameter count and operation count are the same.
 
 What differs, and why:
 

@@ -2,8 +2,8 @@
 
 X. Zhang, W. Huang, Q. Wang, X. Li, "SSR-NET: Spatial-Spectral Reconstruction Network for Hyperspectral and
 Multispectral Image Fusion", IEEE Transactions on Geoscience and Remote Sensing 59(7), 2021.
-Official code: hw2hwei/SSRNET, no licence stated; network, insertion rule, initialisation (torch's defaults) and edge
-losses were re-derived from it.
+Official code: hw2hwei/SSRNET on GitHub, without a licence, so none of it is here; network, insertion rule,
+initialisation (torch's defaults) and edge losses were re-derived from it.
 
 Differences:
 

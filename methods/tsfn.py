@@ -2,8 +2,8 @@
 
 X. Wang, J. Chen, Q. Wei, C. Richard, "Hyperspectral Image Super-Resolution via Deep Prior Regularization with
 Parameter Estimation", IEEE Transactions on Circuits and Systems for Video Technology 32(4):1708-1723, 2022. Official
-code: xiuheng-wang/Sylvester_TSFN_MDC_HSI_superresolution, MIT licence; network, initialisation, bicubic enlargement and
-training were re-derived from it.
+code: xiuheng-wang/Sylvester_TSFN_MDC_HSI_superresolution on GitHub, MIT licence; network, initialisation, bicubic
+enlargement and training were re-derived from it.
 
 Differences:
 

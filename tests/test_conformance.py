@@ -4,12 +4,15 @@ import json
 
 import pytest
 import torch
+from scripts import load
 
 from smifbench import FusionProblem, UserError, build_method, plugins
 from smifbench.degradation import DEFAULT
 from smifbench.method import PAPER_RECIPE
 
 BANDS, MSI_BANDS = 6, 2
+
+notices = load("docs/notices.py")
 
 every_method = pytest.mark.parametrize("name", plugins.names("methods"))
 every_network = pytest.mark.parametrize(
@@ -46,6 +49,23 @@ def test_says_what_it_is(name):
     bibliography = (plugins.ROOT / "methods" / "references.bib").read_text()
     assert f"{{{cls.citation}," in bibliography, f"add the BibTeX entry {cls.citation} to methods/references.bib"
     json.dumps(plugins.method_options(cls))
+
+
+@every_method
+def test_names_its_sources(name):
+    publication, text = notices.entry("methods", plugins.method_class(name).citation), notices.docstring(name)
+    assert publication.get("title"), "its BibTeX entry has no title"
+    assert publication.get("author"), "its BibTeX entry has no author"
+    missing = [family for family in notices.families(publication) if family not in text]
+    assert not missing, f"methods/{name}.py must name the authors of its publication; it lacks {missing}"
+    assert letters(publication["title"]) in letters(text), f"methods/{name}.py must name its publication's title"
+    assert publication.get("year", "") in text, f"methods/{name}.py must name its publication's year"
+    assert notices.code_consulted(text)
+
+
+def letters(text):
+    """The letters and digits of a text alone."""
+    return "".join(filter(str.isalnum, text.lower()))
 
 
 @every_method
