@@ -41,8 +41,9 @@ lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 audit: $(VENV)/.installed  ## known vulnerabilities of the locked packages: a report, which fails nothing
 	-$(BIN)/python .ci/audit.py
 
-docs: $(VENV)/.installed  ## rewrite what pages take from the code: third-party notices
+docs: $(VENV)/.installed  ## rewrite what pages take from the code: third-party notices, picture of the layers
 	$(BIN)/python docs/notices.py
+	$(BIN)/python docs/architecture.py
 
 clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
 	rm -rf results/demo data/scenes data/pairs

@@ -85,7 +85,7 @@ def code_consulted(text: str) -> tuple[str, str]:
     if found := OFFICIAL.search(text):
         return found["place"], found["licence"].replace("without a licence", "none")
     for words, summary in WITHOUT.items():
-        if words in text:
+        if words in text.lower():
             return summary, ""
     forms = ", ".join(f"'{words}'" for words in WITHOUT)
     raise ValueError(f"the docstring must say 'Official code: OWNER/NAME on GitHub, LICENCE', or one of {forms}")

@@ -27,7 +27,7 @@ from smifbench.files import file_hash, read_json, replacing_folder, whole, write
 from smifbench.inference import fuse
 from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
-from smifbench.provenance import code_id
+from smifbench.revision import code_id
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork, save_weights
 from smifbench.scenes import load_pairs, load_problem, unavailable

@@ -27,8 +27,8 @@ from smifbench.inference import fuse
 from smifbench.method import FusionMethod, Recipe
 from smifbench.own_pair import OwnPair
 from smifbench.problem import FusionProblem
-from smifbench.provenance import code_id
 from smifbench.quality import assess
+from smifbench.revision import code_id
 from smifbench.scaling import ScaledNetwork, load_weights, save_weights
 from smifbench.scenes import Pair
 from smifbench.spectral import spectral_response

@@ -4,11 +4,11 @@ import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from smifbench import plugins
+from smifbench.revision import code_id
 
 if TYPE_CHECKING:
     from smifbench.experiment import Experiment
@@ -55,15 +55,6 @@ def bibtex(folder: str, key: str) -> str:
     text = (plugins.ROOT / folder / "references.bib").read_text(encoding="utf-8")
     found = re.search(rf"^@\w+{{{re.escape(key)},.*?^}}", text, re.MULTILINE | re.DOTALL)
     return found.group() if found else ""
-
-
-def code_id() -> str:
-    """Return `git describe` of the code, or "unknown" outside a git checkout."""
-    command = ["git", "-C", str(plugins.ROOT), "describe", "--always", "--dirty", "--tags"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def hardware() -> str:

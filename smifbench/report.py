@@ -16,8 +16,8 @@ from smifbench.comparison import load_comparisons
 from smifbench.figures import styles
 from smifbench.files import read_json, write_text
 from smifbench.gallery import CAPTIONS, named
-from smifbench.provenance import code_id
 from smifbench.results import CELL, METRICS, load_results, mark_best, seed_means
+from smifbench.revision import code_id
 from smifbench.statistics import REFERENCE, claims, intervals, significance
 from smifbench.tables import PAPER_DATASETS, PAPER_TITLES
 from smifbench.viewer import error_colours, view

@@ -23,8 +23,8 @@ from smifbench.files import file_hash, read_json, replacing, whole
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
-from smifbench.provenance import code_id
 from smifbench.results import METRICS_COLUMNS
+from smifbench.revision import code_id
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork, load_weights
 from smifbench.scenes import data_id, load_problem, scene_names, simulate_prepared, unavailable

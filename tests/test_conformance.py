@@ -61,6 +61,7 @@ def test_names_its_sources(name):
     assert letters(publication["title"]) in letters(text), f"methods/{name}.py must name its publication's title"
     assert publication.get("year", "") in text, f"methods/{name}.py must name its publication's year"
     assert notices.code_consulted(text)
+    assert "OWNER/NAME" not in text, "fill in what the skeleton left open"
 
 
 def letters(text):
