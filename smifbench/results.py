@@ -9,7 +9,7 @@
 import csv
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -40,9 +40,8 @@ _WALD = {
     "ergas": Metric("ERGAS", "", False, 4),
 }
 _PAPER = {
-    f"paper_{name}": Metric(f"{metric.label} (paper)", metric.unit, metric.higher_better, metric.digits)
-    for name, metric in _WALD.items()
-    if name != "mpsnr"
+    f"paper_{name}": replace(_WALD[name], label=f"{_WALD[name].label} (paper)")
+    for name in ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
 }
 METRICS = _WALD | _PAPER
 """Every metric column, as `smifbench.metrics.score` orders them, with the decimals of the published tables."""
