@@ -95,9 +95,7 @@ def run_tests(
         pd.DataFrame(rows).reindex(columns=COLUMNS).to_csv(temporary, index=False)
 
 
-def _test(
-    protocol: str, ratio: int, scene: Path, told: Told, device: torch.device, memory_gb: float | None
-) -> dict:
+def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.device, memory_gb: float | None) -> dict:
     """Status, message and metrics of one scene under one protocol."""
     try:
         problem, model = told(ratio)

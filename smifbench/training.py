@@ -45,8 +45,8 @@ LOOK_STEPS = 50
 """Steps between two looks at the losses on a GPU: a pause of well under one step."""
 
 PIECE_PIXELS = 4 * 128 * 128
-"""HR pixels that pass through a network at once on a CPU: with feature maps of tens of MB, each of which is fresh memory
-far from the caches, SSR-NET trains at half the speed."""
+"""HR pixels that pass through a network at once on a CPU: feature maps of tens of MB, each in fresh memory far from
+the caches, halve the speed of SSR-NET."""
 
 HISTORY_COLUMNS = ["step", "loss", "lr", "val_psnr", "val_sam", "seconds", "patches_per_second", "memory_mb"]
 
