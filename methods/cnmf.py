@@ -30,8 +30,8 @@ from functools import partial
 from statistics import NormalDist
 
 import numpy as np
+import scipy  # its optimisers take a third of a second to load, so only where they are used
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -75,7 +75,9 @@ def _gaussian(size: int, ratio: int) -> Tensor:
 def estimate_srf(lr_hsi: Tensor, hr_msi: Tensor, ratio: int) -> tuple[Tensor, Tensor]:
     """SRF (c, C) and offset (c,) of each MSI band, non-negative least squares at the low resolution."""
     regressors = F.pad(lr_hsi.flatten(1), (0, 0, 0, 1), value=1.0).T.cpu().numpy()
-    fits = np.stack([nnls(regressors, band)[0] for band in reduce(hr_msi, ratio).flatten(1).cpu().numpy()])
+    fits = np.stack(
+        [scipy.optimize.nnls(regressors, band)[0] for band in reduce(hr_msi, ratio).flatten(1).cpu().numpy()]
+    )
     fits = torch.from_numpy(fits).to(lr_hsi)
     return fits[:, :-1], fits[:, -1]
 
@@ -388,7 +390,6 @@ class CNMF(FusionMethod):
         self.endmembers, self.iterations, self.outer, self.seed = endmembers, iterations, outer, seed
         self.estimate_srf = estimate_srf or problem.srf is None
 
-    @torch.compiler.disable
     @torch.no_grad()
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), non-negative, not clamped at 1, float32 at least."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 
 import pandas as pd
-from scipy import stats
+import scipy
 
 from smifbench.results import METRICS, incomparable, published_as_printed, seed_means
 
@@ -130,7 +130,7 @@ def _interval(values: pd.Series, text: str) -> tuple[float, float]:
     half_unit = 0.5 * 10 ** -_decimals(text)
     spread = 0.0
     if len(values) > 1:
-        quantile = stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)
+        quantile = scipy.stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1)
         spread = quantile * values.std() * math.sqrt(1 + 1 / len(values))
     return values.mean() - spread - half_unit, values.mean() + spread + half_unit
 

@@ -15,7 +15,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
@@ -23,7 +22,7 @@ from tqdm import tqdm
 from smifbench import plugins
 from smifbench.devices import device_name, pick_device
 from smifbench.errors import MachineError, UserError
-from smifbench.files import file_hash, read_json, replacing_folder, whole, write_json
+from smifbench.files import file_hash, read_json, replacing_folder, whole, write_csv, write_json
 from smifbench.inference import fuse
 from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
@@ -73,7 +72,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
         training = Training(model, train, validation, recipe, order, state, fingerprint)
         training.run(partial(tqdm, desc=f"train {run.method}", mininterval=2, disable=None))
         save_weights(training.finished(), folder / "weights.safetensors")
-        pd.DataFrame(training.history, columns=HISTORY_COLUMNS).to_csv(folder / "history.csv", index=False)
+        write_csv(folder / "history.csv", training.history, HISTORY_COLUMNS)
         return {
             "train_steps": training.step,
             "train_seconds": round(training.seconds, 3),

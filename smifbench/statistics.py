@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # its statistics take half a second to load, so only where they are asked for
 
 from smifbench.errors import UserError, unknown
 from smifbench.results import CELL, METRICS, refuse_mixture
@@ -101,7 +101,7 @@ def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
     result["blocks"] = blocks
     # The test's chi-squared needs three methods; ranks that are all tied have no spread to test.
     testable = methods >= 3 and blocks >= 2 and ranked.nunique(axis=1).max() > 1
-    result["friedman_p"] = stats.friedmanchisquare(*ranked.to_numpy().T).pvalue if testable else math.nan
+    result["friedman_p"] = scipy.stats.friedmanchisquare(*ranked.to_numpy().T).pvalue if testable else math.nan
     result["critical_difference"] = critical_difference(methods, blocks) if testable else math.nan
     return result
 
@@ -114,7 +114,7 @@ def critical_difference(methods: int, blocks: int) -> float:
     >>> round(critical_difference(4, 14), 2)
     1.25
     """
-    quantile = stats.studentized_range.ppf(1 - ALPHA, methods, np.inf) / math.sqrt(2)
+    quantile = scipy.stats.studentized_range.ppf(1 - ALPHA, methods, np.inf) / math.sqrt(2)
     return float(quantile * math.sqrt(methods * (methods + 1) / (6 * blocks)))
 
 
@@ -221,7 +221,7 @@ def _differences(ours: pd.Series, reference: pd.Series) -> pd.Series:
 def _wilcoxon(difference: pd.Series) -> float:
     if not difference.any():
         return 1.0  # no pairs, or all alike
-    return float(stats.wilcoxon(difference).pvalue)
+    return float(scipy.stats.wilcoxon(difference).pvalue)
 
 
 def _verdict(difference: pd.Series, p: float, tests: int, higher_better: bool) -> str:
