@@ -23,6 +23,8 @@ PREAMBLE = rf"""\documentclass[10pt,a4paper]{{article}}
 % Tables and figures stand in their order, however many there are.
 \floatplacement{{table}}{{H}}
 \floatplacement{{figure}}{{H}}
+% No dates and no random identifier: the same tables and figures give the same file.
+\ifdefined\pdftrailerid\pdfinfoomitdate=1\pdftrailerid{{}}\pdfsuppressptexinfo=-1\fi
 """
 
 LAST = ("complexity", "statistics", "audit")

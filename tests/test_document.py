@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import pytest
 
@@ -47,6 +48,22 @@ def test_tables_stand_in_the_papers_order_however_many_there_are(results):
     inputs = re.findall(r"input\{tables/(\w+)\}", (results / "paper.tex").read_text())
     assert inputs == ["table", *(f"table{index:02d}" for index in range(80)), "complexity", "audit"]
     assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+def test_the_pdf_is_the_same_byte_for_byte_elsewhere_and_later(results, tmp_path_factory):
+    from matplotlib import pyplot as plt
+
+    from smifbench import figures
+
+    figures.save(plt.figure(figsize=(1, 1)), results / "figures", "fig2_pseudo_colour")
+    elsewhere = shutil.copytree(results, tmp_path_factory.mktemp("elsewhere") / "results")
+    write_document(results, results / "paper.tex")
+    written = time.time()
+    while int(time.time()) == int(written):  # a PDF's dates count seconds
+        time.sleep(0.05)
+    write_document(elsewhere, elsewhere / "paper.tex")
+    assert (results / "paper.pdf").read_bytes() == (elsewhere / "paper.pdf").read_bytes()
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
