@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +11,12 @@ import pytest
 import yaml
 from configs import EXPERIMENTS, TESTS
 from conftest import SHARED
+from workbench import copy_code, snakemake, write_config
 
 from smifbench import plugins
 from smifbench.experiment import load_experiment
 
 pytestmark = pytest.mark.xdist_group("dag")  # one copy of the workbench for all
-
-CODE = [
-    "Snakefile",
-    "environment.yml",
-    "config",
-    "datasets",
-    "methods",
-    "profiles",
-    "smifbench",
-    "workflow",
-    "results/published",
-]
 
 TINY = {
     "experiment": "tiny",
@@ -53,39 +40,24 @@ class Broken(FusionMethod):
 '''
 
 
-def snakemake(folder, *arguments):
-    """Run snakemake in `folder`; returns its exit status and all that it printed."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="session")
 def workbench(tmp_path_factory):
     """A copy of the code, behind a link and below a name that no shell must see, in which a tiny experiment has run."""
     place = tmp_path_factory.mktemp("a copy; ünï's $(exit 3) & more")
     folder = place.parent / "a link"
     folder.symlink_to(place, target_is_directory=True)
-    for name in CODE:
-        source, target = plugins.ROOT / name, folder / name
-        copy = shutil.copytree if source.is_dir() else shutil.copy
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy(source, target)
+    copy_code(folder)
     write_config(folder, TINY)
-    status, output = snakemake(folder, "--configfile", "tiny.yaml")
+    status, output = snakemake(folder)
     assert status == 0, output
     return folder
-
-
-def write_config(folder, config):
-    (folder / "tiny.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def attempt(folder, config, *arguments):
     """Run another config in the workbench; returns what `snakemake` does and leaves the tiny config as it was."""
     write_config(folder, config)
     try:
-        return snakemake(folder, "--configfile", "tiny.yaml", *arguments)
+        return snakemake(folder, *arguments)
     finally:
         write_config(folder, TINY)
 
@@ -101,7 +73,7 @@ def test_a_config_plans_its_whole_grid(path, tmp_path):
     experiment = load_experiment(path)
     runs = experiment.runs()
     trained = [run for run in runs if plugins.method_class(run.method).trainable]
-    status, output = snakemake(plugins.ROOT, "--dry-run", "--forceall", "--nolock", "--configfile", str(path))
+    status, output = snakemake(plugins.ROOT, "--dry-run", "--forceall", "--nolock", configs=[path])
     assert status == 0, output
     jobs = planned(output)
     assert jobs["score"] == jobs["fuse"] == len(runs)
@@ -111,8 +83,8 @@ def test_a_config_plans_its_whole_grid(path, tmp_path):
 
 
 def test_robustness_plans_one_job_for_a_run_and_nothing_of_the_report():
-    configs = [str(plugins.ROOT / "config" / "demo.yaml"), str(TESTS)]
-    status, output = snakemake(plugins.ROOT, "--dry-run", "--forceall", "--nolock", "--configfile", *configs)
+    configs = [plugins.ROOT / "config" / "demo.yaml", TESTS]
+    status, output = snakemake(plugins.ROOT, "--dry-run", "--forceall", "--nolock", configs=configs)
     assert status == 0, output
     jobs = planned(output)
     methods = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]
@@ -128,7 +100,7 @@ def test_robustness_takes_what_is_trained_and_disturbs_nothing(workbench):
         "methods": {"gsa/estimated": {"options": {"operators": "estimated"}}},
     }
     (workbench / "tests.yaml").write_text(yaml.safe_dump(tests))
-    status, output = snakemake(workbench, "--configfile", "tiny.yaml", "tests.yaml")
+    status, output = snakemake(workbench, configs=["tiny.yaml", "tests.yaml"])
     assert status == 0, output
     assert "rule train" not in output
     assert "worst_test" in output
@@ -142,7 +114,7 @@ def test_robustness_takes_what_is_trained_and_disturbs_nothing(workbench):
     same = same.set_index("method")
     pd.testing.assert_frame_equal(same[["psnr", "sam", "data"]], before[["psnr", "sam", "data"]], rtol=1e-6)
     assert (workbench / "results" / "tiny" / "robustness" / "spread" / "curves_indian_pines_x4.pdf").exists()
-    status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    status, output = snakemake(workbench)
     assert "Nothing to be done" in output
 
 
@@ -175,7 +147,7 @@ def test_tables_and_figures_compile(workbench):
 
 
 def test_snakemakes_own_report_has_categories_and_captions(workbench):
-    status, output = snakemake(workbench, "--configfile", "tiny.yaml", "--report", "tiny_report.html")
+    status, output = snakemake(workbench, "--report", "tiny_report.html")
     assert status == 0, output
     page = (workbench / "tiny_report.html").read_text()
     for expected in ('"Figures"', '"Numbers"', '"Report"', "fig2_pseudo_colour", "a row for each scene", TINY["note"]):
@@ -183,7 +155,7 @@ def test_snakemakes_own_report_has_categories_and_captions(workbench):
 
 
 def test_a_second_run_does_nothing(workbench):
-    status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    status, output = snakemake(workbench)
     assert status == 0
     assert "Nothing to be done" in output
 
@@ -194,7 +166,7 @@ def reruns(folder, path):
     before = source.read_text()
     try:
         source.write_text(before + "\n# an edit\n")
-        status, output = snakemake(folder, "--dry-run", "--configfile", "tiny.yaml")
+        status, output = snakemake(folder, "--dry-run")
         assert status == 0, output
         return {} if "Nothing to be done" in output else planned(output)
     finally:
@@ -233,7 +205,7 @@ def test_experiments_with_other_options_of_a_data_set_do_not_collide(workbench):
     other = {**TINY, "experiment": "other", "datasets": {"indian_pines": {"response": "sentinel2a_20m"}}}
     status, output = attempt(workbench, other, "--until", "degrade")
     assert status == 0, output
-    status, output = snakemake(workbench, "--configfile", "tiny.yaml")
+    status, output = snakemake(workbench)
     assert "Nothing to be done" in output
 
 

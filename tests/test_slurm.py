@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,9 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
-
-from smifbench import plugins
+from workbench import command, copy_code, environment, snakemake, write_config
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo", "setpriv")
 MISSING = [name for name in PROGRAMS if not shutil.which(name)]
@@ -72,7 +69,6 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=64000 Gres=gpu:1 State=UNKN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
-CODE = ["Snakefile", "environment.yml", "datasets", "methods", "profiles", "smifbench", "workflow", "results/published"]
 STEPS = 50
 SLOW_METHOD = '''
 """A network that takes its time and writes down which Slurm job took each of its steps."""
@@ -204,27 +200,24 @@ def kill_processes_of(folder):
 @pytest.fixture
 def workbench(tmp_path):
     """A copy of the code with a slow method, whose state is saved every half second."""
-    for name in CODE:
-        source, target = plugins.ROOT / name, tmp_path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    copy_code(tmp_path)
     (tmp_path / "methods" / "slow.py").write_text(SLOW_METHOD)
     training = tmp_path / "smifbench" / "training.py"
     training.write_text(training.read_text().replace("SAVE_SECONDS = 60.0", "SAVE_SECONDS = 0.5"))
-    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(CONFIG))
+    write_config(tmp_path, CONFIG)
     return tmp_path
 
 
 def test_an_experiment_runs_on_slurm_and_a_cancelled_training_goes_on(slurm, workbench):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(workbench), os.environ.get("PYTHONPATH", "")])}
-    snakemake = [sys.executable, "-m", "snakemake", "--configfile", "cluster.yaml"]
-    prepare = [*snakemake, "--cores", "2", "--until", "degrade"]  # here, because Slurm takes ten seconds for any job
-    subprocess.run(prepare, cwd=workbench, env=environment, capture_output=True, check=True)
-    command = [*snakemake, "--workflow-profile", "slurm", "--slurm-no-account", "--slurm-status-command", "squeue"]
-    command += ["--slurm-init-seconds-before-status-checks", "1", "--", "results/cluster/metrics.csv"]
+    status, output = snakemake(workbench, "--until", "degrade")  # here, because Slurm takes ten seconds for any job
+    assert status == 0, output
+    options = ["--workflow-profile", "slurm", "--slurm-no-account", "--slurm-status-command", "squeue"]
+    options += ["--slurm-init-seconds-before-status-checks", "1", "--", "results/cluster/metrics.csv"]
     steps = workbench / "steps.txt"
     with (workbench / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, cwd=workbench, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command(*options), cwd=workbench, env=environment(workbench), stdout=output, stderr=output
+        )
     try:
 
         def half_trained():

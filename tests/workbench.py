@@ -36,9 +36,9 @@ def write_config(folder, config):
     (folder / "tiny.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def command(*arguments):
-    """The command line of snakemake on `tiny.yaml`."""
-    return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml", *arguments]
+def command(*arguments, configs=("tiny.yaml",)):
+    """The command line of snakemake on `configs`."""
+    return [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", *map(str, configs), *arguments]
 
 
 def environment(folder):
@@ -46,9 +46,8 @@ def environment(folder):
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
-def snakemake(folder, *arguments):
-    """Run snakemake on `tiny.yaml` in `folder`; returns its exit status and all that it printed."""
-    done = subprocess.run(
-        command(*arguments), cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
-    )
+def snakemake(folder, *arguments, configs=("tiny.yaml",)):
+    """Run snakemake on `configs` in `folder`; returns its exit status and all that it printed."""
+    line, env = command(*arguments, configs=configs), environment(folder)
+    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
