@@ -53,9 +53,9 @@ def degrade(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train one network."""
+    _use_threads(args.threads)
     from smifbench import execution, numerics
 
-    _use_threads(args.threads)
     numerics.be_exact()
     recipe = execution.resolve_recipe(args.run.method, args.recipe["base"], *args.recipe["changes"])
     execution.train_run(args.run, args.pairs, args.options, recipe, args.device, args.state, args.output)
@@ -63,9 +63,9 @@ def train(args: argparse.Namespace) -> None:
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse the test scenes with one method."""
+    _use_threads(args.threads)
     from smifbench import execution, numerics
 
-    _use_threads(args.threads)
     numerics.be_exact()
     execution.fuse_run(args.run, args.pairs, args.options, args.device, args.trained, args.output, args.memory_gb)
 
@@ -79,10 +79,10 @@ def score(args: argparse.Namespace) -> None:
 
 def robustness(args: argparse.Namespace) -> None:
     """Fuse and score the test scenes of one run under other protocols and ratios."""
+    _use_threads(args.threads)
     from smifbench import numerics
     from smifbench.robustness import run_tests
 
-    _use_threads(args.threads)
     numerics.be_exact()
     run_tests(
         args.experiment,
@@ -118,12 +118,12 @@ def collect(args: argparse.Namespace) -> None:
 
 def cost(args: argparse.Namespace) -> None:
     """Count and time the methods at the size of one test image."""
+    _use_threads(args.threads)
     from smifbench import scenes
     from smifbench.cost import cost_row
     from smifbench.devices import pick_device
     from smifbench.results import COST_COLUMNS
 
-    _use_threads(args.threads)
     if scenes.unavailable(args.pairs):
         return _write_table(args.output, [], COST_COLUMNS)
     problem = scenes.load_problem(args.pairs)
@@ -216,6 +216,9 @@ def _write_table(path: Path, rows: list[dict], columns: list[str]) -> None:
 
 
 def _use_threads(threads: int) -> None:
+    """Let all libraries compute with so many threads; to be called before one of them is imported."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    os.environ.update(dict.fromkeys(names, str(threads)))
     import torch
 
     torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ import pytest
 from smifbench import plugins
 
 FILES = [plugins.ROOT / "Snakefile", *sorted((plugins.ROOT / "workflow").rglob("*.smk"))]
-NUMBERS = {"threads", "wildcards.ratio", "params.attempt"}
+NUMBERS = {"threads", "params.threads", "wildcards.ratio", "params.attempt"}
 """Placeholders that hold whole numbers, by the rules or by `wildcard_constraints`."""
 
 

@@ -25,6 +25,7 @@ rule robustness:
         tests=tests_json,
         prepared=lambda wildcards: f"data/scenes/{EXPERIMENT.data_id(wildcards.dataset)}",
         device=EXPERIMENT.device,
+        threads=EXPERIMENT.threads,
         memory=MEMORY_OPTION,
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
     message:
@@ -32,7 +33,7 @@ rule robustness:
     shell:
         "python -m smifbench.steps robustness --experiment {params.experiment:q} --run {params.run:q} --tests {params.tests:q} "
         "--prepared {params.prepared:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {params.device:q} {params.memory:q} --threads {threads} --output {output:q} --log {log:q}"
+        "--device {params.device:q} {params.memory:q} --threads {params.threads} --output {output:q} --log {log:q}"
 
 
 rule collect_robustness:

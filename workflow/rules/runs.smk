@@ -1,4 +1,5 @@
-# One run of one method: train, fuse, score.
+# One run of one method: train, fuse, score. Sums depend on the threads, so a job has those of the config, even where
+# snakemake has fewer cores and therefore scales `threads` down.
 
 
 rule train:
@@ -21,11 +22,12 @@ rule train:
         recipe=recipe_json,
         state=f"{RESULTS}/state/{RUN}",
         device=EXPERIMENT.device,
+        threads=EXPERIMENT.threads,
     message:
         "train {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps train --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} "
-        "--recipe {params.recipe:q} --device {params.device:q} --threads {threads} --state {params.state:q} "
+        "--recipe {params.recipe:q} --device {params.device:q} --threads {params.threads} --state {params.state:q} "
         "--output {output:q} --log {log:q}"
 
 
@@ -49,13 +51,14 @@ rule fuse:
         run=run_json,
         options=options_json,
         device=EXPERIMENT.device,
+        threads=EXPERIMENT.threads,
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
         memory=MEMORY_OPTION,
     message:
         "fuse {wildcards.dataset} x{wildcards.ratio} with {wildcards.method}/{wildcards.variant}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {params.device:q} {params.memory:q} --threads {threads} --output {output:q} --log {log:q}"
+        "--device {params.device:q} {params.memory:q} --threads {params.threads} --output {output:q} --log {log:q}"
 
 
 rule score:
