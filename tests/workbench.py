@@ -1,6 +1,7 @@
 """A copy of the code in which a test may run snakemake, edit and break things."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,3 +52,9 @@ def snakemake(folder, *arguments, configs=("tiny.yaml",)):
     line, env = command(*arguments, configs=configs), environment(folder)
     done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+def planned(output):
+    """Job counts of a dry run."""
+    table = re.search(r"job\s+count\n[- ]+\n(.*?)\n\n", output, re.DOTALL).group(1)
+    return {line.split()[0]: int(line.split()[1]) for line in table.splitlines()}
