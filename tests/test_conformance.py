@@ -7,13 +7,12 @@ import torch
 import yaml
 from scripts import load
 
-from smifbench import FusionProblem, UserError, build_method, plugins
+from smifbench import FusionProblem, UserError, build_method, metrics, plugins
 from smifbench.degradation import DEFAULT
 from smifbench.method import PAPER_RECIPE
 
 BANDS, MSI_BANDS = 6, 2
-NARROW = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]
-"""Small forms of the networks."""
+DEMO = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]
 
 notices = load("docs/notices.py")
 
@@ -34,6 +33,11 @@ def build(name, seed=0, ratio=4, bands=BANDS, msi_bands=MSI_BANDS, **options):
         pytest.skip(reason)
     torch.manual_seed(seed)
     return build_method(name, problem, **options)
+
+
+def small(name):
+    """Options that make a network narrow and shallow: the demo's, where it has the method."""
+    return DEMO.get(name, {}).get("options", {})
 
 
 def images(batch=1, height=16, width=16, ratio=4, bands=BANDS, msi_bands=MSI_BANDS, seed=1):
@@ -146,6 +150,42 @@ def test_channels_last_gives_the_same(name):
     torch.testing.assert_close(plain, strided, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
 
 
+@pytest.fixture
+def threads():
+    """Sets the number of torch's threads, until the test ends."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@every_method
+def test_threads_decide_no_more_than_last_digits(name, threads):
+    """Of an estimate and of a gradient; docs/reproducibility.md says what many steps of training make of it."""
+    method = build(name, **small(name))
+    lr_hsi, hr_msi, hr_hsi = images(height=32, width=32)
+
+    def estimate():
+        with torch.no_grad():
+            return method.eval()(lr_hsi, hr_msi).clamp(0, 1)[0]
+
+    def gradient():
+        torch.manual_seed(0)  # for networks that draw noise while they train
+        method.zero_grad()
+        method.train().training_loss(lr_hsi, hr_msi, hr_hsi, "l1").backward()
+        return torch.cat([parameter.grad.flatten() for parameter in method.parameters() if parameter.grad is not None])
+
+    def on_one_and_two(function):
+        for number in (1, 2):
+            threads(number)
+            yield function()
+
+    one, two = (metrics.psnr(hr_hsi[0].numpy(), image.numpy()) for image in on_one_and_two(estimate))
+    assert one == pytest.approx(two, abs=1e-4)
+    if method.trainable:
+        one, two = on_one_and_two(gradient)
+        assert torch.linalg.vector_norm(one - two) < 1e-4 * torch.linalg.vector_norm(one)
+
+
 @every_method
 def test_a_wrong_shape_is_told(name):
     method = build(name)
@@ -207,7 +247,7 @@ def test_state_dict_round_trip(name):
 
 @every_network
 def test_compiles_to_the_same_function(name):
-    method = build(name, **NARROW.get(name, {}).get("options", {})).eval()  # tracing takes long, layer by layer
+    method = build(name, **small(name)).eval()  # tracing takes long, layer by layer
     lr_hsi, hr_msi, _ = images()
     compiled = torch.compile(method, backend="aot_eager")
     with torch.no_grad():
