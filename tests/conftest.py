@@ -4,9 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Goldens and real scenes that are kept beside the repository, never inside it."""
+
+
+@pytest.fixture(autouse=True)
+def deterministic_as_before():
+    """A command that a test calls in this process may ask torch for repeatable kernels; the next test did not."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_rules_depend_on_the_code_that_decides_their_outputs_and_on_no_other(wor
     assert rules["methods/references.bib"] == {"describe"}
     assert rules["smifbench/metrics.py"] == {"score"}
     assert rules["smifbench/statistics.py"] == {"tables", "figures", "report", "summary"}
-    assert rules["results/published/tables_1_to_3.csv"] == {"cost", "tables"}
+    assert rules["results/published/tables_1_to_3.csv"] == {"cost", "tables", "report"}
     assert rules["smifbench/figures.py"] == {"figures"}
     assert rules["smifbench/viewer.py"] == rules["workflow/report/report.html.j2"] == {"report"}
 
@@ -303,7 +303,7 @@ def test_bounds_of_the_config_reach_the_jobs_whatever_the_cores(workbench):
 def test_failing_methods_become_rows_and_the_rest_goes_on(workbench):
     results = {
         "shape": "lr_hsi",
-        "nan": "hr_msi.mean(1, keepdim=True).expand(-1, 40, -1, -1) * float('nan')",
+        "infinite": "hr_msi.mean(1, keepdim=True).expand(-1, 40, -1, -1) * float('nan')",
         "exception": "lr_hsi.no_such_thing",
     }
     files = {name: workbench / "methods" / f"{name}.py" for name in results}
@@ -318,7 +318,7 @@ def test_failing_methods_become_rows_and_the_rest_goes_on(workbench):
     metrics = pd.read_csv(workbench / "results" / "failing" / "metrics.csv").set_index("method")
     assert metrics.status.to_dict() == {"bicubic": "ok", **dict.fromkeys(results, "failed")}
     assert "forward returned shape (1, 40, 16, 16) instead of (1, 40, 64, 64)" in metrics.message["shape"]
-    assert "NaN or infinite values" in metrics.message["nan"]
+    assert "NaN or infinite values" in metrics.message["infinite"]
     assert "AttributeError: 'Tensor' object has no attribute 'no_such_thing'" in metrics.message["exception"]
     assert metrics.psnr.notna().to_dict() == {"bicubic": True, **dict.fromkeys(results, False)}
     assert (workbench / "results" / "failing" / "report.html").exists()
