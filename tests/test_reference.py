@@ -51,3 +51,13 @@ def test_the_page_prints_the_means_of_the_rows():
         assert text in PAGE
     difference = df.groupby("protocol").apply(lambda rows: (rows.psnr - rows.paper_psnr).mean())
     assert difference.round(2).eq(0.67).all()
+
+
+def test_the_page_prints_what_ssr_net_reaches():
+    df = load_results(plugins.ROOT / "results" / "reference" / "cave_ssr_net_authors")
+    means = df.groupby(["method", "ratio"])[["paper_psnr", "psnr"]].mean()
+    here = means.loc["ssr_net"]
+    assert f"It reaches {here.paper_psnr[4]:.2f} dB at ratio 4\nand {here.paper_psnr[8]:.2f} at ratio 8" in PAGE
+    assert f"({here.psnr[4]:.2f} and {here.psnr[8]:.2f} in `psnr`)" in PAGE
+    below = means.paper_psnr.gsa - here.paper_psnr
+    assert f"{below[4]:.1f} and {below[8]:.1f} dB below the\nlinear control" in PAGE
