@@ -54,7 +54,6 @@ def test_a_file_that_cannot_be_read_is_not_taken_for_the_one_written(tmp_path):
         raise PermissionError(errno.EACCES, "denied", "/elsewhere")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
 @pytest.mark.parametrize(
     "write",
     [
