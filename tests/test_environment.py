@@ -71,3 +71,10 @@ def test_no_method_imports_a_tool_of_the_suite():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.xdist_group("kept")
+def test_groups_of_tests_are_kept_together(request):
+    """With pytest 9.2, xdist 3.8 forgets groups without a word: every worker makes what they share."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@kept")

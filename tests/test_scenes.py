@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smifbench import UserError, plugins, scenes
 from smifbench.dataset import DataSet
+from smifbench.execution import fuse_run
 from smifbench.files import file_hash, read_json
+from smifbench.run import Run
+from smifbench.scoring import score_run
 
 
 class Toy(DataSet):
@@ -165,3 +169,19 @@ def test_indian_pines_band_one_is_the_mean_of_the_five_shortest_channels():
     whole = tensorly.datasets.load_indian_pines().tensor
     cube = plugins.build_dataset("indian_pines").read(Path(), "indian_pines_test")
     np.testing.assert_allclose(cube[0], whole[80:144, 80:144, :5].mean(2) / 10000, rtol=1e-6)
+
+
+def test_data_that_cannot_be_had_are_a_row_for_each_test_scene(tmp_path):
+    cave = plugins.build_dataset("cave")
+    prepared = [tmp_path / "scenes" / f"{scene}.npy" for scene in cave.scenes()]
+    for path in prepared:
+        scenes.prepare_missing(cave, "cave", path.stem, "no server answers", path)
+    run = Run("cave", "block-gauss-s2/1", 4, "bicubic", "default", 0)
+    scenes.degrade(prepared, run.protocol, run.ratio, tmp_path / "pairs")
+    fuse_run(run, tmp_path / "pairs", {}, "cpu", None, tmp_path / "fused")
+    score_run("e", run, tmp_path / "pairs", tmp_path / "fused", tmp_path / "scores.csv")
+    rows = pd.read_csv(tmp_path / "scores.csv")
+    assert set(rows.scene) == {scene for scene, split in cave.scenes().items() if split == "test"}
+    assert len(rows) == 5
+    assert set(rows.status) == {"not run"}
+    assert set(rows.message) == {"no server answers"}
