@@ -5,9 +5,13 @@ import pytest
 
 from smifbench import load_results, plugins
 from smifbench.files import read_json
+from smifbench.results import published_as_printed
 
-FOLDERS = sorted(path.parent for path in plugins.ROOT.glob("results/reference/*/metrics.csv"))
+REFERENCE = plugins.ROOT / "results" / "reference"
+FOLDERS = sorted(path.parent for path in REFERENCE.glob("*/metrics.csv"))
 PAGE = (plugins.ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+TEXT = " ".join(PAGE.split())
+PAPER = [f"paper_{name}" for name in ("psnr", "ssim", "sam", "rase", "rmse", "ergas")]
 METHODS = {"bicubic": "bicubic", "GSA": "gsa", "CNMF": "cnmf"}
 
 
@@ -33,7 +37,7 @@ def printed_table():
 
 
 def test_the_page_prints_the_means_of_the_rows():
-    df = load_results(plugins.ROOT / "results" / "reference" / "cave_solvers")
+    df = load_results(REFERENCE / "cave_solvers")
     means = df.groupby(["protocol", "method", "ratio"]).paper_psnr.mean()
     table = printed_table()
     assert set(table.index) == set(df.protocol)
@@ -48,16 +52,50 @@ def test_the_page_prints_the_means_of_the_rows():
         ("lttr/1", "stuffed_toys", "35.57"),
     ):
         assert f"{by_scene[protocol, scene]:.2f}" == text
-        assert text in PAGE
+        assert text in TEXT
     difference = df.groupby("protocol").apply(lambda rows: (rows.psnr - rows.paper_psnr).mean())
     assert difference.round(2).eq(0.67).all()
 
 
 def test_the_page_prints_what_ssr_net_reaches():
-    df = load_results(plugins.ROOT / "results" / "reference" / "cave_ssr_net_authors")
+    df = load_results(REFERENCE / "cave_ssr_net")
+    means = df.groupby("method").mean(numeric_only=True)
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines()]
+    table = {title: cells for title, *cells in rows if len(cells) == len(PAPER)}
+    printed = published_as_printed().query("table == 1 and ratio == 4 and method == 'ssr_net'")
+    assert table["printed"] == printed[PAPER].iloc[0].tolist()
+    for title, method in (("SSR-NET here", "ssr_net"), ("GSA here", "gsa")):
+        digits = [len(text.partition(".")[2]) for text in table["printed"]]
+        assert table[title] == [f"{means.loc[method, name]:.{n}f}" for name, n in zip(PAPER, digits, strict=True)]
+    assert f"In `psnr` it is {means.psnr.ssr_net:.2f} dB." in TEXT
+    network = df[df.method == "ssr_net"]
+    assert set(network.train_steps) == {11000}
+    scenes = network.set_index("scene").paper_psnr.sort_values()
+    low, high = (f"{scenes.iloc[end]:.2f} dB (`{scenes.index[end]}`)" for end in (0, -1))
+    assert f"{low} to {high}" in TEXT
+    curve = pd.read_csv(REFERENCE / "cave_ssr_net" / "history.csv").val_psnr
+    step, last = curve.tail(11).diff().abs().max(), ", ".join(curve.tail(3).map("{:.2f}".format))
+    assert f"up to {step:.1f} dB: {last} are the last three" in TEXT
+    assert f"{curve.iloc[-1] - means.psnr.ssr_net:.1f} dB above" in TEXT
+
+
+def test_the_page_prints_how_ssr_net_bears_other_protocols():
+    df = pd.read_csv(REFERENCE / "cave_ssr_net" / "robustness" / "metrics.csv")
+    means = df.groupby(["method", "protocol"]).mean(numeric_only=True)
+    reached = means.paper_psnr.ssr_net
+    words = [f"{reached[protocol]:.2f} dB (`{protocol}`)" for protocol in ("fwhm/1", "shifted-gauss/1", "lttr/1")]
+    assert f"{words[0]}, {words[1]} and {words[2]}" in TEXT
+    parts = 1000 * means.xs("block-gauss-s2/1", level="protocol")
+    detail, blocks = parts.rmse_detail, parts.rmse_blocks
+    assert f"(root mean square {detail.ssr_net:.1f} and {detail.gsa:.1f} thousandths" in TEXT
+    assert f"by {blocks.ssr_net:.1f} thousandths and GSA by {blocks.gsa:.1f}" in TEXT
+
+
+def test_the_page_prints_what_the_authors_recipe_reaches():
+    df = load_results(REFERENCE / "cave_ssr_net_authors")
     means = df.groupby(["method", "ratio"])[["paper_psnr", "psnr"]].mean()
     here = means.loc["ssr_net"]
-    assert f"It reaches {here.paper_psnr[4]:.2f} dB at ratio 4\nand {here.paper_psnr[8]:.2f} at ratio 8" in PAGE
-    assert f"({here.psnr[4]:.2f} and {here.psnr[8]:.2f} in `psnr`)" in PAGE
+    assert f"It reaches {here.paper_psnr[4]:.2f} dB at ratio 4 and {here.paper_psnr[8]:.2f} at ratio 8" in TEXT
+    assert f"({here.psnr[4]:.2f} and {here.psnr[8]:.2f} in `psnr`)" in TEXT
     below = means.paper_psnr.gsa - here.paper_psnr
-    assert f"{below[4]:.1f} and {below[8]:.1f} dB below the\nlinear control" in PAGE
+    assert f"{below[4]:.1f} and {below[8]:.1f} dB below the linear control" in TEXT
