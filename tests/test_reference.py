@@ -76,7 +76,18 @@ def test_the_page_prints_what_ssr_net_reaches():
     curve = pd.read_csv(REFERENCE / "cave_ssr_net" / "history.csv").val_psnr
     step, last = curve.tail(11).diff().abs().max(), ", ".join(curve.tail(3).map("{:.2f}".format))
     assert f"up to {step:.1f} dB: {last} are the last three" in TEXT
+    assert curve.iloc[-1] == curve.max()
+    assert f"(mean of the last ten: {curve.tail(10).mean():.2f})" in TEXT
     assert f"{curve.iloc[-1] - means.psnr.ssr_net:.1f} dB above" in TEXT
+
+
+def test_the_page_prints_how_bright_the_papers_scenes_look():
+    printed = published_as_printed().query("table == 1 and ratio == 4 and method != 'cnmf'")
+    theirs = printed.paper_rmse.astype(float) / printed.paper_rase.astype(float)
+    ours = load_results(REFERENCE / "cave_ssr_net").groupby("method").mean(numeric_only=True).loc["ssr_net"]
+    assert len(printed) == 8
+    words = f"{theirs.min():.5f} to {theirs.max():.5f} in all networks' rows of its table at ratio 4"
+    assert f"{words}, and {ours.paper_rmse / ours.paper_rase:.5f} here" in TEXT
 
 
 def test_the_page_prints_how_ssr_net_bears_other_protocols():
@@ -85,6 +96,8 @@ def test_the_page_prints_how_ssr_net_bears_other_protocols():
     reached = means.paper_psnr.ssr_net
     words = [f"{reached[protocol]:.2f} dB (`{protocol}`)" for protocol in ("fwhm/1", "shifted-gauss/1", "lttr/1")]
     assert f"{words[0]}, {words[1]} and {words[2]}" in TEXT
+    told = "{:.2f}, {:.2f} and {:.2f} dB".format(*means.paper_psnr.gsa[["fwhm/1", "shifted-gauss/1", "lttr/1"]])
+    assert f"falls to {told}" in TEXT
     parts = 1000 * means.xs("block-gauss-s2/1", level="protocol")
     detail, blocks = parts.rmse_detail, parts.rmse_blocks
     assert f"(root mean square {detail.ssr_net:.1f} and {detail.gsa:.1f} thousandths" in TEXT
