@@ -104,6 +104,16 @@ def test_the_page_prints_how_ssr_net_bears_other_protocols():
     assert f"by {blocks.ssr_net:.1f} thousandths and GSA by {blocks.gsa:.1f}" in TEXT
 
 
+def test_the_page_prints_what_the_kernel_is_worth_to_ssr_net():
+    df = load_results(REFERENCE / "cave_ssr_net_kernels")
+    reached = df[df.method == "ssr_net"].groupby(["protocol", "seed"]).paper_psnr.mean()
+    means = reached.groupby("protocol").mean()
+    words = [f"{means[id]:.2f} dB (`{id}`)" for id in ("block-gauss-s2/1", "fwhm/1", "shifted-gauss/1", "lttr/1")]
+    assert f"{', '.join(words[:3])} and {words[3]}" in TEXT
+    apart = reached.groupby("protocol").agg(lambda psnr: psnr.max() - psnr.min()).max()
+    assert f"two seeds that lie up to {apart:.2f} dB apart" in TEXT
+
+
 def test_the_page_prints_what_the_authors_recipe_reaches():
     df = load_results(REFERENCE / "cave_ssr_net_authors")
     means = df.groupby(["method", "ratio"])[["paper_psnr", "psnr"]].mean()
