@@ -1,5 +1,6 @@
 """How much memory a piece of work takes."""
 
+import os
 from collections.abc import Callable
 from itertools import accumulate
 
@@ -19,6 +20,7 @@ def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
         work()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes to the terminal
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         work()
     changes = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]

@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Goldens and real scenes that are kept beside the repository, never inside it."""
+
+needs_latex = pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+"""The suite leaves its PDF out where there is no LaTeX, which a test holds; `.ci/run` installs one."""
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import SHARED
+from conftest import SHARED, needs_latex
 from workbench import copy_code, planned, snakemake, write_config
 
 pytestmark = pytest.mark.xdist_group("dag")  # one copy of the workbench for all
@@ -107,7 +107,7 @@ def test_outputs_are_the_promised_ones(workbench):
     assert not re.search(r"""(src|href)=["']https?:""", page), "the report must open offline"
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+@needs_latex
 def test_tables_and_figures_compile(workbench):
     assert (workbench / "results" / "tiny" / "paper.pdf").read_bytes().startswith(b"%PDF")
 

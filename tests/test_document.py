@@ -6,6 +6,7 @@ import shutil
 import time
 
 import pytest
+from conftest import needs_latex
 
 from smifbench import UserError
 from smifbench.document import write_document
@@ -30,7 +31,7 @@ def test_without_a_latex_the_document_is_written_and_what_is_missing_is_said(res
     assert "paper.pdf is left out: no pdflatex was found; install a LaTeX" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+@needs_latex
 def test_a_latex_that_lacks_a_package_leaves_the_pdf_out(results, capsys):
     (results / "tables" / "table.tex").write_text(r"\input{nosuch.sty}")
     write_document(results, results / "paper.tex")
@@ -38,7 +39,7 @@ def test_a_latex_that_lacks_a_package_leaves_the_pdf_out(results, capsys):
     assert not (results / "paper.pdf").exists()
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+@needs_latex
 def test_tables_stand_in_the_papers_order_however_many_there_are(results):
     from smifbench.latex import table
 
@@ -50,7 +51,7 @@ def test_tables_stand_in_the_papers_order_however_many_there_are(results):
     assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+@needs_latex
 def test_the_pdf_is_the_same_byte_for_byte_elsewhere_and_later(results, tmp_path_factory):
     from matplotlib import pyplot as plt
 
@@ -66,7 +67,7 @@ def test_the_pdf_is_the_same_byte_for_byte_elsewhere_and_later(results, tmp_path
     assert (results / "paper.pdf").read_bytes() == (elsewhere / "paper.pdf").read_bytes()
 
 
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
+@needs_latex
 def test_latexs_own_words_are_quoted_and_no_half_pdf_is_left(results):
     (results / "tables" / "table.tex").write_text(r"\undefinedcommand")
     with pytest.raises(UserError, match=r"paper\.tex: ! Undefined control sequence"):

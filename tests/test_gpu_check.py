@@ -55,3 +55,11 @@ def test_calls_add_up_to_a_table_and_a_run(tmp_path):
     assert row["train_steps"] == "3"
     with (tmp_path / "out" / "throughput.csv").open() as file:
         assert [row["method"] for row in csv.DictReader(file)] == ["ssr_net"]
+
+
+def test_pairs_that_are_not_there_are_told_before_anything_is_measured(tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    done = check(tmp_path, minutes=9)
+    assert done.returncode == 2
+    assert "x4; snakemake --until degrade makes it" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -30,7 +30,11 @@ GRACE_SECONDS = 25
 
 def main() -> int:
     """Do what is left to do; returns 0 when all is done, 3 when time ran out before, else the status of what failed."""
-    args = _parser().parse_args()
+    parser = _parser()
+    args = parser.parse_args()
+    for path, of in ((args.pairs, "snakemake --until degrade makes it"), (args.config, "config/ has some")):
+        if not path.exists():
+            parser.error(f"there is no {path}; {of}")
     deadline = time.monotonic() + 60 * args.minutes - GRACE_SECONDS
     for command in _commands(args):
         print("$ python -m", *(part if len(part) < 60 else "..." for part in command), flush=True)
