@@ -8,7 +8,8 @@ import pandas as pd
 
 from smifbench import plugins
 from smifbench.files import read_json, write_text
-from smifbench.results import METRICS, load_results
+from smifbench.metrics import METRICS
+from smifbench.results import load_results
 
 README = plugins.ROOT / "README.md"
 PICTURE = plugins.ROOT / "docs" / "demo_pseudo_colour.png"

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smifbench import metrics
     from smifbench.auditing import audit
-    from smifbench.degradation import simulate
+    from smifbench.build import build_method
     from smifbench.errors import UserError
     from smifbench.inference import fuse
     from smifbench.method import FusionMethod, Recipe
-    from smifbench.plugins import build_method
     from smifbench.problem import FusionProblem
     from smifbench.results import compare, leaderboard, load_results
+    from smifbench.simulation import simulate
     from smifbench.statistics import claims, intervals, ranks, significance
     from smifbench.tables import to_latex
 
@@ -42,7 +42,7 @@ _HOME = {
     "Recipe": "method",
     "UserError": "errors",
     "audit": "auditing",
-    "build_method": "plugins",
+    "build_method": "build",
     "claims": "statistics",
     "compare": "results",
     "fuse": "inference",
@@ -51,7 +51,7 @@ _HOME = {
     "load_results": "results",
     "ranks": "statistics",
     "significance": "statistics",
-    "simulate": "degradation",
+    "simulate": "simulation",
     "to_latex": "tables",
 }
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 import scipy
 
-from smifbench.results import METRICS, incomparable, published_as_printed, seed_means
+from smifbench.metrics import METRICS
+from smifbench.published import incomparable, published_as_printed
+from smifbench.results import seed_means
 
 COLUMNS = [
     *["table", "dataset", "ratio", "method", "variant", "metric", "published", "decimals", "ours", "low", "high"],

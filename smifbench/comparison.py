@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from smifbench.pairs import load_pairs, load_problem
 from smifbench.run import Run
-from smifbench.scenes import load_pairs, load_problem
 
 RGB_NM = (640.0, 550.0, 460.0)
 """Wavelengths of the pseudo-colour's red, green and blue."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from smifbench import plugins
+from smifbench import build, plugins
 from smifbench.devices import device_name
 from smifbench.errors import UserError
 from smifbench.memory import peak_bytes
@@ -269,7 +269,7 @@ def cost_row(
         A value for each of `COST_COLUMNS`. `gmacs` and `gmacs_thop` are in 10^9, NaN for solvers. `published_tflops` is
         the paper's FLOPs cell in 10^12, NaN where it has none, or where options make the network another one.
     """
-    network = plugins.build_method(method, problem, **options)
+    network = build.build_method(method, problem, **options)
     measured = measure(network, height, width, repeats, device)
     return {
         "dataset": dataset,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from smifbench.archives import Damaged
 from smifbench.errors import UserError
-from smifbench.files import file_hash, read_json, write_json
+from smifbench.files import read_json, write_json
+from smifbench.identity import file_hash
 
 if TYPE_CHECKING:
     from requests import RequestException, Response

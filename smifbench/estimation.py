@@ -24,8 +24,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import linalg
 from scipy.optimize import nnls
 
-from smifbench.degradation import PROTOCOLS, apply_srf, blur_decimate
 from smifbench.errors import UserError
+from smifbench.operators import apply_srf, blur_decimate
+from smifbench.protocol import PROTOCOLS
 
 SMOOTHNESS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Weights that the penalty may have beside the mean energy of a regressor; cross-validation picks one."""

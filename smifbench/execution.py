@@ -10,42 +10,31 @@ import logging
 import shutil
 import time
 import zlib
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from smifbench import plugins
-from smifbench.devices import device_name, pick_device
-from smifbench.errors import MachineError, UserError
-from smifbench.files import file_hash, read_json, replacing_folder, whole, write_csv, write_json
+from smifbench.build import build_for_run
+from smifbench.devices import pick_device
+from smifbench.errors import UserError
+from smifbench.files import read_json, replacing_folder, write_csv, write_json
+from smifbench.identity import file_hash
 from smifbench.inference import fuse
-from smifbench.method import PAPER_RECIPE, FusionMethod, Recipe
-from smifbench.problem import FusionProblem
-from smifbench.revision import code_id
+from smifbench.method import Recipe
+from smifbench.outcome import attempt, not_run
+from smifbench.pairs import load_pairs, load_problem, unavailable
 from smifbench.run import Run
-from smifbench.scaling import ScaledNetwork, save_weights
-from smifbench.scenes import load_pairs, load_problem, unavailable
 from smifbench.training import HISTORY_COLUMNS, Training
+from smifbench.weights import save_weights, trained_weights
 
 logger = logging.getLogger(__name__)
 
-NUMERIC_SOURCES = ("training", "patches", "numerics", "method", "problem", "scaling", "inference", "execution")
+NUMERIC_SOURCES = ("training", "patches", "numerics", "method", "problem", "scaling", "inference", "execution", "build")
 """Modules of the package that, beside the method's own file, decide what a trained network is."""
-
-
-def resolve_recipe(method: str, base: str, *changes: dict) -> Recipe:
-    """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
-    recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
-    for change in changes:
-        if {"epochs", "steps", "seconds"} & change.keys():
-            change = {"steps": None, "seconds": None, **change}  # a budget takes the place of one of another kind
-        recipe = replace(recipe, **change)
-    return recipe
 
 
 def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str, state: Path, target: Path) -> None:
@@ -55,7 +44,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
     removed at the end.
     """
     if reason := unavailable(pairs):
-        return _not_run(reason, target)
+        return not_run(reason, target)
     where = pick_device(device)
     problem = load_problem(pairs)
     train, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
@@ -64,7 +53,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
     fingerprint = _fingerprint(run, options, recipe, [pair.data for pair in train])
 
     def work(folder: Path) -> dict:
-        model = _build(run, problem, options).to(where)
+        model = build_for_run(run, problem, options).to(where)
         lr_hsi, hr_msi = [torch.tensor(pair.lr_hsi) for pair in train], [torch.tensor(pair.hr_msi) for pair in train]
         model.fit(recipe.scaling, lr_hsi, hr_msi)
         # The order of the patches is the same for every method, its initial weights are its own.
@@ -80,7 +69,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
             "weights": file_hash(folder / "weights.safetensors"),
         }
 
-    _attempt(run, problem, where, target, work)
+    attempt(run, problem, where, target, work)
     if read_json(target / "facts.json", target)["status"] == "ok":
         shutil.rmtree(state, ignore_errors=True)
 
@@ -100,16 +89,16 @@ def fuse_run(
     the bound that `fuse` keeps.
     """
     if reason := unavailable(pairs):
-        return _not_run(reason, target)
+        return not_run(reason, target)
     before = read_json(trained / "facts.json", trained) if trained else {}
     training = {key: before[key] for key in ("train_steps", "train_seconds") if key in before}
     where = pick_device(device)
     problem, test = load_problem(pairs), load_pairs(pairs, "test")
 
     def work(folder: Path) -> dict:
-        model = _build(run, problem, options)
+        model = build_for_run(run, problem, options)
         if trained:
-            model.load_state_dict(_weights(trained, before))
+            model.load_state_dict(trained_weights(trained, before))
         seconds = {}
         for pair in test:
             started = time.perf_counter()
@@ -121,58 +110,7 @@ def fuse_run(
         with replacing_folder(target) as folder:
             write_json(folder / "facts.json", before)
     else:
-        _attempt(run, problem, where, target, work)
-
-
-def _build(run: Run, problem: FusionProblem, options: dict) -> ScaledNetwork | FusionMethod:
-    """Build the method with weights that the run's seed decides; a network comes behind its scaling."""
-    torch.manual_seed(zlib.crc32(f"{run.method}/{run.variant}/{run.seed}".encode()))
-    if "seed" in plugins.method_options(plugins.method_class(run.method)):
-        options = {"seed": run.seed, **options}
-    method = plugins.build_method(run.method, problem, **options)
-    return ScaledNetwork(method) if method.trainable else method
-
-
-def _weights(trained: Path, facts: dict) -> dict[str, torch.Tensor]:
-    """Load what was trained; raises DamagedFile where it is not what was written."""
-    path = trained / "weights.safetensors"
-    with whole(path, trained):
-        if file_hash(path) != facts["weights"]:
-            raise ValueError("its hash is not the one that was written down")
-        return load_file(path)
-
-
-def _not_run(reason: str, target: Path) -> None:
-    """Write down that the data could not be had, which is nobody's failure."""
-    with replacing_folder(target) as folder:
-        write_json(folder / "facts.json", {"status": "not run", "message": reason, "code": code_id()})
-
-
-def _attempt(
-    run: Run, problem: FusionProblem, device: torch.device, target: Path, work: Callable[[Path], dict]
-) -> None:
-    """Let `work` fill the folder `target` and add `facts.json`: what it returned, or how the method failed."""
-    facts = {
-        "status": "ok",
-        "message": "",
-        "device": device_name(device),
-        "code": code_id(),
-        "torch": torch.__version__,
-    }
-    with replacing_folder(target) as folder:
-        reason = plugins.method_class(run.method).skip(problem)
-        if reason:
-            facts |= {"status": "skipped", "message": reason}
-        else:
-            try:
-                facts |= work(folder)
-            except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
-                raise  # the machine failed, not the method: the job fails, and the next run goes on from the state
-            except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
-                logger.exception("%s failed", run.folder)
-                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-                facts |= {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
-        write_json(folder / "facts.json", facts)
+        attempt(run, problem, where, target, work)
 
 
 def _fingerprint(run: Run, options: dict, recipe: Recipe, data: list[str]) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import yaml
 from smifbench import plugins
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
+from smifbench.method import PAPER_RECIPE, Recipe
 from smifbench.run import Run
 
 SCHEMA = plugins.ROOT / "workflow" / "schemas" / "experiment.schema.yaml"
@@ -194,7 +195,7 @@ def _split_variant(key: str) -> tuple[str, str]:
 
 
 def _check_names(experiment: Experiment) -> None:
-    from smifbench.degradation import get_protocol
+    from smifbench.protocol import get_protocol
 
     for name in experiment.datasets:
         experiment.build_dataset(name)
@@ -210,7 +211,7 @@ def _check_names(experiment: Experiment) -> None:
 
 def _check_tests(experiment: Experiment) -> None:
     """Refuse robustness tests whose rows could not be told apart, or whose protocols no trained network can meet."""
-    from smifbench.degradation import get_protocol
+    from smifbench.protocol import get_protocol
 
     if not experiment.test_protocols and not experiment.test_ratios:
         return
@@ -224,3 +225,13 @@ def _check_tests(experiment: Experiment) -> None:
             protocol.psf(ratio)
     for ratio in experiment.test_ratios:
         get_protocol(experiment.protocols[0]).psf(ratio)
+
+
+def recipe_of(method: str, base: str, *changes: dict) -> Recipe:
+    """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
+    recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
+    for change in changes:
+        if {"epochs", "steps", "seconds"} & change.keys():
+            change = {"steps": None, "seconds": None, **change}  # a budget takes the place of one of another kind
+        recipe = replace(recipe, **change)
+    return recipe

@@ -4,7 +4,6 @@ import csv
 import errno
 import fcntl
 import glob
-import hashlib
 import io
 import json
 import os
@@ -12,8 +11,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
 
 from smifbench.errors import CannotWrite, DamagedFile
 
@@ -122,16 +119,3 @@ def read_json(path: str | Path, remove: str | Path | None = None) -> dict:
     """Read a JSON file; raises DamagedFile as `whole` does, with the file itself as default of `remove`."""
     with whole(path, remove or path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def array_hash(array: np.ndarray) -> str:
-    """SHA-256 of an array's shape, type and values, in hexadecimal."""
-    digest = hashlib.sha256(f"{array.shape}{array.dtype.str}".encode())
-    digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

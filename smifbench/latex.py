@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -187,3 +187,31 @@ def _hung(cell: Cell) -> str:
 
 def _spread(deviation: str) -> str:
     return rf"\,$\pm$\,{deviation}" if deviation else ""
+
+
+def mark_best(values: Iterable[float], higher_better: bool, digits: int) -> tuple[list[int], list[int]]:
+    """Find the best and the second-best values as they look in print.
+
+    Parameters
+    ----------
+    values
+        A column of a table; NaN never wins.
+    higher_better
+        Direction.
+    digits
+        Decimals in print: values that print alike are tied.
+
+    Returns
+    -------
+    tuple of list of int
+        Positions of the best value and of the next different one, each with its ties, either may be empty.
+
+    Examples
+    --------
+    >>> mark_best([48.321, 50.63, 48.318, float("nan"), 47.1], higher_better=True, digits=2)
+    ([1], [0, 2])
+    """
+    printed = [float(f"{value:.{digits}f}") for value in values]
+    ranks = sorted({value for value in printed if value == value}, reverse=higher_better)
+    best, second = ([i for i, value in enumerate(printed) if value in ranks[k : k + 1]] for k in (0, 1))
+    return best, second

@@ -13,6 +13,7 @@ estimate; a function on its own takes the values as they are.
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -290,3 +291,38 @@ def _smooth(image: np.ndarray, window: np.ndarray) -> np.ndarray:
     # A banded matrix runs down the columns several times faster than a filter of scipy.ndimage does.
     down = sparse.diags_array(list(window), offsets=list(range(len(window))), shape=shape).tocsr()
     return ndimage.correlate1d(down @ image, window, axis=1)[:, radius:-radius]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is printed: its name in tables, unit, direction and number of decimals."""
+
+    label: str
+    unit: str
+    higher_better: bool
+    digits: int
+
+
+WALD = {
+    "psnr": Metric("PSNR", "dB", True, 2),
+    "mpsnr": Metric("mPSNR", "dB", True, 2),
+    "ssim": Metric("SSIM", "", True, 4),
+    "sam": Metric("SAM", "°", False, 3),
+    "rase": Metric("RASE", "%", False, 3),
+    "rmse": Metric("RMSE", "", False, 4),
+    "ergas": Metric("ERGAS", "", False, 4),
+}
+
+
+PAPER = {
+    f"paper_{name}": replace(WALD[name], label=f"{WALD[name].label} (paper)")
+    for name in ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
+}
+
+
+METRICS = WALD | PAPER
+"""Every metric column, as `smifbench.metrics.score` orders them, with the decimals of the published tables."""
+
+
+CONVENTIONS = {"wald": "", "paper": "paper_"}
+"""Conventions and the prefix of their columns."""

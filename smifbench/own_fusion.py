@@ -14,25 +14,26 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from smifbench import metrics, plugins
+from smifbench import build, metrics, plugins
 from smifbench.cube_writing import check_suffix, write_cube
-from smifbench.degradation import apply_srf, blur_decimate, get_protocol
 from smifbench.devices import pick_device
 from smifbench.errors import UserError
 from smifbench.estimation import Operators, estimate
-from smifbench.execution import resolve_recipe
-from smifbench.experiment import Experiment, load_experiment
+from smifbench.experiment import Experiment, load_experiment, recipe_of
 from smifbench.files import write_json
+from smifbench.identity import code_id
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod, Recipe
+from smifbench.operators import apply_srf, blur_decimate
 from smifbench.own_pair import OwnPair
+from smifbench.pairs import Pair
 from smifbench.problem import FusionProblem
+from smifbench.protocol import get_protocol
 from smifbench.quality import assess
-from smifbench.revision import code_id
-from smifbench.scaling import ScaledNetwork, load_weights, save_weights
-from smifbench.scenes import Pair
+from smifbench.scaling import ScaledNetwork
 from smifbench.spectral import spectral_response
 from smifbench.training import Training
+from smifbench.weights import load_weights, save_weights
 
 DEMO = plugins.ROOT / "config" / "demo.yaml"
 """Experiment whose options and recipes hold where no other is named: narrow networks, about a minute of training."""
@@ -116,7 +117,7 @@ def fuse_pair(
     where = pick_device(device)
     options, recipe = _settings(method, load_experiment(config), steps)
     torch.manual_seed(seed)
-    model: FusionMethod | ScaledNetwork = plugins.build_method(method, problem, **options)
+    model: FusionMethod | ScaledNetwork = build.build_method(method, problem, **options)
     training = {}
     if cls.trainable:
         model = ScaledNetwork(model).to(where)
@@ -225,7 +226,7 @@ def _train(
     network.fit(recipe.scaling, [torch.from_numpy(pair.lr_hsi).to(device)], [torch.from_numpy(pair.hr_msi).to(device)])
     training = Training(network, [pair], [], recipe, seed)
     training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
-    trained, control = training.finished(), plugins.build_method(CONTROL, network.network.problem)
+    trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)
     psnr, control_psnr = (
         metrics.psnr(pair.hr_hsi, fuse(model, pair.lr_hsi, pair.hr_msi, device)) for model in (trained, control)
     )
@@ -243,7 +244,7 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     unlisted = {"options": {}, "recipe": {"steps": DEFAULT_STEPS}}
     about = experiment.methods.get((method, "default"), unlisted)
     budget = {"steps": steps} if steps else {}
-    return about["options"], resolve_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
+    return about["options"], recipe_of(method, experiment.recipe, experiment.training, about["recipe"], budget)
 
 
 def _named_response(pair: OwnPair, srf: str) -> np.ndarray:

@@ -7,10 +7,10 @@ import math
 
 import pandas as pd
 
-from smifbench import plugins
+from smifbench import build, plugins
 from smifbench.cost import count_macs, count_macs_thop, count_parameters
 from smifbench.problem import FusionProblem
-from smifbench.results import load_published
+from smifbench.published import load_published
 
 SETTINGS = {"cave": (31, 3, 512), "harvard": (31, 3, 1024), "wdcm": (191, 10, 128)}
 """Bands, MSI bands and side of the test image of each of the paper's data sets."""
@@ -45,7 +45,7 @@ def paper_cost() -> pd.DataFrame:
 
 def _count(method: str, dataset: str, ratio: int) -> dict:
     bands, msi_bands, side = SETTINGS[dataset]
-    network = plugins.build_method(method, FusionProblem(bands, msi_bands, ratio))
+    network = build.build_method(method, FusionProblem(bands, msi_bands, ratio))
     return {
         "dataset": dataset,
         "ratio": ratio,

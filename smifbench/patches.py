@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smifbench.scenes import Pair
+from smifbench.pairs import Pair
 
 
 class Batch(NamedTuple):

@@ -5,10 +5,9 @@ from collections import Counter
 
 import pandas as pd
 
-from smifbench import plugins
+from smifbench import build, plugins
 from smifbench.cost import count_macs, count_parameters
-from smifbench.execution import resolve_recipe
-from smifbench.experiment import Experiment
+from smifbench.experiment import Experiment, recipe_of
 from smifbench.problem import FusionProblem
 from smifbench.training import steps_of
 
@@ -78,11 +77,11 @@ def _train_row(
     experiment: Experiment, dataset: str, ratio: int, method: str, variant: str, msi_bands: int, bands: int
 ) -> dict:
     about = experiment.methods[method, variant]
-    recipe = resolve_recipe(method, experiment.recipe, experiment.training, about["recipe"])
+    recipe = recipe_of(method, experiment.recipe, experiment.training, about["recipe"])
     built = experiment.build_dataset(dataset)
     sides = [built.size(scene) for scene, split in built.scenes().items() if split == "train"]
     patches = sum((height // recipe.patch) * (width // recipe.patch) for height, width in sides)
-    network = plugins.build_method(method, FusionProblem(bands, msi_bands, ratio), **about["options"])
+    network = build.build_method(method, FusionProblem(bands, msi_bands, ratio), **about["options"])
     runs = len(experiment.protocols) * len(experiment.seeds)
     steps = math.nan if recipe.seconds else steps_of(recipe, patches)
     macs = count_macs(network, recipe.patch, recipe.patch)

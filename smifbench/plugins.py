@@ -18,7 +18,6 @@ from smifbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from smifbench.method import FusionMethod
-    from smifbench.problem import FusionProblem
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,38 +62,6 @@ def method_class(name: str) -> "type[FusionMethod]":
     from smifbench.method import FusionMethod
 
     return _only_class("methods", "method", name, FusionMethod)
-
-
-def build_method(name: str, problem: "FusionProblem", **options: object) -> "FusionMethod":
-    """Build one method for `problem`.
-
-    Parameters
-    ----------
-    name
-        A file name under `methods/`, without `.py`.
-    problem
-        Band counts, ratio and known responses.
-    **options
-        The constructor's options; every option has a default.
-
-    Raises
-    ------
-    UserError
-        For an unknown method or option, with the nearest valid name.
-    """
-    cls = method_class(name)
-    known = method_options(cls)
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of method {name}", option, known)
-    operators = options.pop("operators", "known")
-    if operators == "estimated":
-        from smifbench.blind import Blind
-
-        return Blind(cls, problem, options)
-    if operators != "known":
-        raise UserError(f"option operators of method {name} must be known or estimated, not {operators!r}")
-    return cls(problem, **options)
 
 
 def method_options(cls: "type[FusionMethod]") -> dict[str, object]:

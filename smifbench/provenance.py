@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from smifbench import plugins
-from smifbench.revision import code_id
+from smifbench.identity import code_id
 
 if TYPE_CHECKING:
     from smifbench.experiment import Experiment
@@ -18,8 +18,8 @@ PACKAGES = ("torch", "numpy", "scipy", "pandas", "snakemake", "matplotlib", "fvc
 
 def describe(experiment: "Experiment") -> dict:
     """Return the contents of `experiment.json`: config, recipes, titles, citations, protocols, versions, hardware."""
-    from smifbench.degradation import get_protocol
-    from smifbench.execution import resolve_recipe
+    from smifbench.experiment import recipe_of
+    from smifbench.protocol import get_protocol
 
     methods = {}
     for (name, variant), about in experiment.methods.items():
@@ -29,7 +29,7 @@ def describe(experiment: "Experiment") -> dict:
             "title": title,
             "trainable": cls.trainable,
             "options": about["options"],
-            "recipe": asdict(resolve_recipe(name, experiment.recipe, experiment.training, about["recipe"]))
+            "recipe": asdict(recipe_of(name, experiment.recipe, experiment.training, about["recipe"]))
             if cls.trainable
             else None,
             "bibtex": bibtex("methods", cls.citation),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from smifbench import metrics
-from smifbench.degradation import apply_srf, blur_decimate
+from smifbench.operators import apply_srf, blur_decimate
 
 BLOCK = 32
 """Side of a block of QNR in HR pixels, rounded to a multiple of the ratio."""

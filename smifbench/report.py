@@ -12,12 +12,15 @@ import pandas as pd
 
 from smifbench import plugins
 from smifbench.auditing import FLOPS, audit
+from smifbench.columns import CELL
 from smifbench.comparison import load_comparisons
 from smifbench.figures import styles
 from smifbench.files import read_json, write_text
 from smifbench.gallery import CAPTIONS, named
-from smifbench.results import CELL, METRICS, load_results, mark_best, seed_means
-from smifbench.revision import code_id
+from smifbench.identity import code_id
+from smifbench.latex import mark_best
+from smifbench.metrics import METRICS
+from smifbench.results import load_results, seed_means
 from smifbench.statistics import REFERENCE, claims, intervals, significance
 from smifbench.tables import PAPER_DATASETS, PAPER_TITLES
 from smifbench.viewer import error_colours, view

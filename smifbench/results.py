@@ -7,73 +7,14 @@
 """
 
 import csv
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from smifbench.columns import CELL, DTYPES, METRICS_COLUMNS
 from smifbench.errors import UserError, unknown
-
-PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "published"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is printed: its name in tables, unit, direction and number of decimals."""
-
-    label: str
-    unit: str
-    higher_better: bool
-    digits: int
-
-
-_WALD = {
-    "psnr": Metric("PSNR", "dB", True, 2),
-    "mpsnr": Metric("mPSNR", "dB", True, 2),
-    "ssim": Metric("SSIM", "", True, 4),
-    "sam": Metric("SAM", "°", False, 3),
-    "rase": Metric("RASE", "%", False, 3),
-    "rmse": Metric("RMSE", "", False, 4),
-    "ergas": Metric("ERGAS", "", False, 4),
-}
-_PAPER = {
-    f"paper_{name}": replace(_WALD[name], label=f"{_WALD[name].label} (paper)")
-    for name in ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
-}
-METRICS = _WALD | _PAPER
-"""Every metric column, as `smifbench.metrics.score` orders them, with the decimals of the published tables."""
-
-CONVENTIONS = {"wald": "", "paper": "paper_"}
-"""Conventions and the prefix of their columns."""
-
-FULL = {"n2": 5, "s": 4, "csca": 1, "msfe": 1, "is2f2": 1}
-"""The full SMIF-NET in the columns of Tables 4 and 5: blocks in a layer, stages, modules."""
-
-CELL = ["dataset", "protocol", "ratio", "method", "variant"]
-"""What one number of a table is of."""
-
-_DTYPES = {
-    **dict.fromkeys(["experiment", "dataset", "protocol"], "string"),
-    "ratio": "int64",
-    **dict.fromkeys(["method", "variant"], "string"),
-    "seed": "int64",
-    **dict.fromkeys(["scene", "status", "message"], "string"),
-    **dict.fromkeys([*METRICS, "train_steps", "train_seconds", "fuse_seconds"], "float64"),
-    **dict.fromkeys(["device", "code", "data"], "string"),
-}
-
-METRICS_COLUMNS = list(_DTYPES)
-"""Columns of `metrics.csv`. A row whose `status` is not "ok" has a message and no metrics: "failed" is a method's
-error, "skipped" a problem that it does not take, "not run" a data set that could not be had."""
-
-COST_COLUMNS = [
-    *["dataset", "ratio", "method", "variant", "height", "width", "params", "gmacs", "gmacs_thop"],
-    *["published_tflops", "latency_ms", "peak_memory_mb", "device"],
-]
-"""Columns of `cost.csv`."""
+from smifbench.metrics import CONVENTIONS, METRICS, WALD
 
 
 def load_results(*folders: str | Path) -> pd.DataFrame:
@@ -184,119 +125,6 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
     return difference.reset_index()
 
 
-def load_published() -> pd.DataFrame:
-    """Read Tables 1-5 of the SMIF-NET paper.
-
-    Returns
-    -------
-    DataFrame
-        `table`, `dataset`, `ratio`, `method`, `variant` as in our rows, the metrics as `paper_*`, and
-        `published_tflops`; NaN where a table has no such column. Variants of Table 4 are named after the blocks or
-        stages that differ ("blocks6"), those of Table 5 after the modules taken out ("no_msfe"); "default" is the full
-        network, which occurs in Tables 1, 4 and 5. CNMF's SAM and ERGAS follow other formulas than the networks'.
-
-    Examples
-    --------
-    >>> published = load_published()
-    >>> published.query("table == 1 and ratio == 4 and method == 'smif_net'").paper_psnr.item()
-    50.63
-    >>> published[published.table == 5].variant.tolist()
-    ['no_csca_no_msfe_no_is2f2', 'no_csca', 'no_msfe', 'no_is2f2', 'default']
-    """
-    published = published_as_printed()
-    return published.astype(dict.fromkeys([*_PAPER, "published_tflops"], "float64"))
-
-
-def published_as_printed() -> pd.DataFrame:
-    """Return what `load_published` does with the metrics as the paper prints them: text, all decimals kept."""
-    tables = [pd.read_csv(PUBLISHED / f"{name}.csv", dtype=str) for name in ("tables_1_to_3", "table_4", "table_5")]
-    published = pd.concat(tables, ignore_index=True)
-    published = published.fillna({key: str(size) for key, size in FULL.items()})
-    published["variant"] = [_published_variant(row) for row in published.to_dict("records")]
-    published = published.rename(columns={name: f"paper_{name}" for name in _WALD} | {"flops_1e12": "published_tflops"})
-    keys = {"table": "int64", "dataset": "string", "ratio": "int64", "method": "string", "variant": "string"}
-    published = published[[*keys, *_PAPER, "published_tflops"]].astype(keys)
-    return published.drop_duplicates(list(keys), ignore_index=True)
-
-
-def published_value(dataset: str, ratio: int, method: str, variant: str, metric: str) -> float:
-    """Return a cell of Tables 1-3 that compares with ours; NaN where there is none, or where it does not compare.
-
-    Examples
-    --------
-    >>> published_value("cave", 4, "smif_net", "default", "paper_psnr")
-    50.63
-    >>> published_value("cave", 4, "cnmf", "default", "paper_sam")
-    nan
-    """
-    if metric not in _PAPER or incomparable(dataset, ratio, method, metric):
-        return math.nan
-    table = _published_tables()
-    cells = table[(table.dataset == dataset) & (table.ratio == ratio) & (table.method == method) & (table.table <= 3)]
-    cells = cells[cells.variant == variant]
-    return float(cells[metric].iloc[0]) if len(cells) else math.nan
-
-
-def incomparable(dataset: str, ratio: int, method: str, metric: str) -> str:
-    """Say why a cell of Tables 1-3 does not compare with our value of the same name; "" where it does.
-
-    Examples
-    --------
-    >>> incomparable("harvard", 8, "psrt", "paper_rase")
-    'RASE is not four times ERGAS in any network row here, as it is at ratio 4: it was computed otherwise'
-    """
-    if method == "cnmf" and dataset == "wdcm":
-        return (
-            "CNMF's row is on another data scale: its RMSE is lower than SSR-NET's although its PSNR is lower too"
-            if ratio == 4
-            else "CNMF's row is on another data scale: its PSNR and RMSE imply a peak of 0.62, the networks' of 0.99"
-        )
-    if method == "cnmf" and metric == "paper_sam":
-        return "CNMF's SAM is a mean of angles over pixels, the networks' is one angle between whole cubes"
-    if method == "cnmf" and metric == "paper_ergas":
-        return "CNMF's ERGAS is a mean over bands, the networks' is global: RMSE over mean"
-    if metric == "paper_rase":
-        if dataset == "wdcm":
-            return "RASE on WDCM is no fixed multiple of ERGAS, as it is elsewhere: it follows no known formula"
-        if (dataset, ratio) == ("harvard", 8) and method != "cnmf":
-            return (
-                "RASE is not four times ERGAS in any network row here, as it is at ratio 4: it was computed otherwise"
-            )
-        if (dataset, ratio, method) == ("cave", 8, "mog_dcn"):
-            return "printed RASE is four times the ERGAS of ratio 4; four times its own is 5.605: a slip"
-    if (dataset, ratio, method, metric) == ("harvard", 4, "dhif_net", "paper_rmse"):
-        return "printed beside the RASE, ERGAS and SAM of PSRT's row, whose RMSE is 0.0031: a slip"
-    return ""
-
-
-def mark_best(values: Iterable[float], higher_better: bool, digits: int) -> tuple[list[int], list[int]]:
-    """Find the best and the second-best values as they look in print.
-
-    Parameters
-    ----------
-    values
-        A column of a table; NaN never wins.
-    higher_better
-        Direction.
-    digits
-        Decimals in print: values that print alike are tied.
-
-    Returns
-    -------
-    tuple of list of int
-        Positions of the best value and of the next different one, each with its ties, either may be empty.
-
-    Examples
-    --------
-    >>> mark_best([48.321, 50.63, 48.318, float("nan"), 47.1], higher_better=True, digits=2)
-    ([1], [0, 2])
-    """
-    printed = [float(f"{value:.{digits}f}") for value in values]
-    ranks = sorted({value for value in printed if value == value}, reverse=higher_better)
-    best, second = ([i for i, value in enumerate(printed) if value in ranks[k : k + 1]] for k in (0, 1))
-    return best, second
-
-
 def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
     """Return as text a leaderboard of PSNR and SAM for each protocol and what was not run; and a line for each failure.
 
@@ -342,7 +170,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         if len(row) != len(header):
             raise UserError(f"{path}: row {number} has {len(row)} fields instead of {len(header)}; {remedy}")
     text = pd.DataFrame(rows, columns=header, dtype="string")
-    return pd.DataFrame({column: _typed(text[column], dtype, path) for column, dtype in _DTYPES.items()})
+    return pd.DataFrame({column: _typed(text[column], dtype, path) for column, dtype in DTYPES.items()})
 
 
 def _typed(column: pd.Series, dtype: str, path: Path) -> pd.Series:
@@ -357,7 +185,7 @@ def _metric_columns(metrics: Sequence[str], convention: str) -> list[str]:
     """Return the columns of `metrics` in a convention."""
     if convention not in CONVENTIONS:
         raise unknown("convention", convention, CONVENTIONS)
-    known = [name for name in _WALD if CONVENTIONS[convention] + name in METRICS]
+    known = [name for name in WALD if CONVENTIONS[convention] + name in METRICS]
     for name in metrics:
         if name not in known:
             raise unknown(f"metric of convention {convention}", name, known)
@@ -389,16 +217,3 @@ def seed_means(df: pd.DataFrame, keys: Sequence[str] = CELL) -> pd.DataFrame:
 def _means(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Mean of every metric over the scenes, then over the seeds that have all of them."""
     return seed_means(df, keys).groupby(level=keys, sort=False).mean()
-
-
-@cache
-def _published_tables() -> pd.DataFrame:
-    return load_published()
-
-
-def _published_variant(row: dict) -> str:
-    """Name what a row of Table 4 or 5 changes in the full network."""
-    changed = {key: row[key] for key, size in FULL.items() if row[key] != str(size)}
-    sizes = [f"{name}{changed[key]}" for key, name in (("n2", "blocks"), ("s", "stages")) if key in changed]
-    removed = [f"no_{key}" for key in ("csca", "msfe", "is2f2") if key in changed]
-    return "_".join(sizes + removed) or "default"

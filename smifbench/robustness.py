@@ -15,19 +15,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from smifbench import metrics, plugins
-from smifbench.degradation import get_protocol
+from smifbench import build, metrics, plugins
+from smifbench.columns import METRICS_COLUMNS
+from smifbench.degrade import simulate_prepared
 from smifbench.devices import device_name, pick_device
 from smifbench.errors import MachineError, UserError
-from smifbench.files import file_hash, read_json, replacing, whole
+from smifbench.files import read_json, replacing, whole
+from smifbench.identity import code_id, file_hash
 from smifbench.inference import fuse
 from smifbench.method import FusionMethod
+from smifbench.pairs import data_id, load_problem, scene_names, unavailable
 from smifbench.problem import FusionProblem
-from smifbench.results import METRICS_COLUMNS
-from smifbench.revision import code_id
+from smifbench.protocol import get_protocol
 from smifbench.run import Run
-from smifbench.scaling import ScaledNetwork, load_weights
-from smifbench.scenes import data_id, load_problem, scene_names, simulate_prepared, unavailable
+from smifbench.scaling import ScaledNetwork
+from smifbench.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ def _build(run: Run, problem: FusionProblem, options: dict, trained: Path | None
         raise UserError(reason)
     if "seed" in plugins.method_options(cls):
         options = {"seed": run.seed, **options}
-    method = plugins.build_method(run.method, problem, **options)
+    method = build.build_method(run.method, problem, **options)
     if trained is None:
         return method
     network, path = ScaledNetwork(method), trained / "weights.safetensors"

@@ -1,15 +1,11 @@
 """A network behind per-band affine maps: what the shared training set-up may do to every network's images alike."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from smifbench.errors import UserError
-from smifbench.files import replacing
 from smifbench.method import FusionMethod
 from smifbench.patches import Patches
 
@@ -66,31 +62,3 @@ class ScaledNetwork(nn.Module):
         hsi, msi = (self.hsi_shift, self.hsi_scale), (self.msi_shift, self.msi_scale)
         for pixels, (shift, scale) in ((patches.hr_hsi, hsi), (patches.lr_hsi, hsi), (patches.hr_msi, msi)):
             pixels.sub_(shift.flatten()).div_(scale.flatten())
-
-
-def save_weights(network: ScaledNetwork, path: Path) -> None:
-    """Write the weights of `network` in a format that holds tensors and nothing else."""
-    # Copies, because the format refuses tensors that share memory, as tied weights do.
-    weights = {name: weight.clone().contiguous() for name, weight in network.state_dict().items()}
-    with replacing(path) as temporary:
-        # As bytes, because on a full disk the library's own error would look like one of the method's.
-        temporary.write_bytes(save(weights))
-
-
-def load_weights(network: ScaledNetwork, path: Path) -> None:
-    """Load a safetensors file into `network`; raises UserError with the first tensor that does not fit."""
-    if not path.is_file():
-        raise UserError(f"there is no file {path}; name a run's weights.safetensors")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file ({error}); nothing else is loaded, convert it") from error
-    wanted = network.state_dict()
-    for name in sorted(wanted.keys() | tensors.keys()):
-        there, here = (tuple(held[name].shape) if name in held else "missing" for held in (tensors, wanted))
-        if there != here:
-            raise UserError(
-                f"{path} does not fit the network: {name} is {there} in the file and {here} in the network; give "
-                "weights of the same method, options, bands and ratio"
-            )
-    network.load_state_dict(tensors)

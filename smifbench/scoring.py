@@ -1,29 +1,13 @@
-"""Scoring a run: from its estimates to its rows of `metrics.csv`."""
+"""Scoring one scene: a pair that is whole, and the metrics of its estimate."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from smifbench import metrics
-from smifbench.files import read_json, replacing, whole
-from smifbench.results import METRICS_COLUMNS
-from smifbench.run import Run
-from smifbench.scenes import Pair, check_pair, load_pairs, scene_names
-
-
-def score_run(experiment: str, run: Run, pairs: Path, fused: Path, target: Path) -> None:
-    """Score the run's estimates and write its rows of `metrics.csv` to the file `target`."""
-    facts = read_json(fused / "facts.json", fused)
-    about = {"experiment": experiment, **asdict(run)}
-    about |= {key: facts.get(key) for key in ("status", "message", "train_steps", "train_seconds", "device", "code")}
-    if facts["status"] == "not run":
-        rows = [{**about, "scene": scene} for scene in scene_names(pairs, "test")]
-    else:
-        rows = [{**about, **score_pair(pair, facts, fused, run.ratio)} for pair in load_pairs(pairs, "test")]
-    with replacing(target) as temporary:
-        pd.DataFrame(rows).reindex(columns=METRICS_COLUMNS).to_csv(temporary, index=False)
+from smifbench.errors import DamagedFile
+from smifbench.files import whole
+from smifbench.pairs import Pair, data_id
 
 
 def score_pair(pair: Pair, facts: dict, fused: Path, ratio: int) -> dict:
@@ -40,3 +24,13 @@ def score_pair(pair: Pair, facts: dict, fused: Path, ratio: int) -> dict:
         row |= metrics.score(np.asarray(pair.hr_hsi), estimate, ratio)
         row["fuse_seconds"] = facts["fuse_seconds"][pair.scene]
     return row
+
+
+def check_pair(pair: Pair) -> None:
+    """Hash a pair's values; raises DamagedFile where they are not those that were simulated."""
+    found = data_id([pair.hr_hsi, pair.lr_hsi, pair.hr_msi])
+    if found != pair.data:
+        raise DamagedFile(
+            f"the images of scene {pair.scene} have the hash {found} and not {pair.data}, with which they were "
+            "simulated; delete their folder under data/pairs and their file under data/scenes, and run snakemake"
+        )

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import scipy  # its statistics take half a second to load, so only where they are asked for
 
+from smifbench.columns import CELL
 from smifbench.errors import UserError, unknown
-from smifbench.results import CELL, METRICS, refuse_mixture
+from smifbench.metrics import METRICS
+from smifbench.results import refuse_mixture
 
 ALPHA = 0.05
 """Level of every test, and one minus the coverage of every interval."""

@@ -46,18 +46,18 @@ def prepare(args: argparse.Namespace) -> None:
 
 def degrade(args: argparse.Namespace) -> None:
     """Simulate the pairs of all prepared scenes of a data set under one protocol and ratio."""
-    from smifbench import scenes
+    from smifbench.degrade import degrade
 
-    scenes.degrade(args.prepared, args.protocol, args.ratio, args.output)
+    degrade(args.prepared, args.protocol, args.ratio, args.output)
 
 
 def train(args: argparse.Namespace) -> None:
     """Train one network."""
     _use_threads(args.threads)
-    from smifbench import execution, numerics
+    from smifbench import execution, experiment, numerics
 
     numerics.be_exact()
-    recipe = execution.resolve_recipe(args.run.method, args.recipe["base"], *args.recipe["changes"])
+    recipe = experiment.recipe_of(args.run.method, args.recipe["base"], *args.recipe["changes"])
     execution.train_run(args.run, args.pairs, args.options, recipe, args.device, args.state, args.output)
 
 
@@ -72,9 +72,9 @@ def fuse(args: argparse.Namespace) -> None:
 
 def score(args: argparse.Namespace) -> None:
     """Score one run's estimates."""
-    from smifbench import scoring
+    from smifbench import score_step
 
-    scoring.score_run(args.experiment, args.run, args.pairs, args.fused, args.output)
+    score_step.score_run(args.experiment, args.run, args.pairs, args.fused, args.output)
 
 
 def robustness(args: argparse.Namespace) -> None:
@@ -119,15 +119,15 @@ def collect(args: argparse.Namespace) -> None:
 def cost(args: argparse.Namespace) -> None:
     """Count and time the methods at the size of one test image."""
     _use_threads(args.threads)
-    from smifbench import scenes
+    from smifbench import pairs
+    from smifbench.columns import COST_COLUMNS
     from smifbench.cost import cost_row
     from smifbench.devices import pick_device
-    from smifbench.results import COST_COLUMNS
 
-    if scenes.unavailable(args.pairs):
+    if pairs.unavailable(args.pairs):
         return _write_table(args.output, [], COST_COLUMNS)
-    problem = scenes.load_problem(args.pairs)
-    height, width = scenes.load_pairs(args.pairs, "test")[0].hr_hsi.shape[1:]
+    problem = pairs.load_problem(args.pairs)
+    height, width = pairs.load_pairs(args.pairs, "test")[0].hr_hsi.shape[1:]
     device = pick_device(args.device)
     rows = []
     for about in args.methods:

@@ -12,19 +12,12 @@ import pandas as pd
 
 from smifbench import latex, statistics
 from smifbench.auditing import FLOPS, STATUSES, audit, published_options
+from smifbench.columns import CELL
 from smifbench.files import read_json, replacing_folder, write_text
-from smifbench.latex import MISSING, Cell, Row, escape, number
-from smifbench.results import (
-    CELL,
-    CONVENTIONS,
-    METRICS,
-    Metric,
-    incomparable,
-    load_results,
-    mark_best,
-    published_as_printed,
-    seed_means,
-)
+from smifbench.latex import MISSING, Cell, Row, escape, mark_best, number
+from smifbench.metrics import CONVENTIONS, METRICS, Metric
+from smifbench.published import incomparable, published_as_printed
+from smifbench.results import load_results, seed_means
 
 WALD = ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
 PAPER = tuple(f"paper_{metric}" for metric in WALD)

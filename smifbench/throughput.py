@@ -19,14 +19,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from smifbench import plugins
+from smifbench import build, plugins
 from smifbench.devices import device_name
 from smifbench.errors import UserError
 from smifbench.files import write_csv
 from smifbench.method import FusionMethod, Recipe
+from smifbench.pairs import Pair
 from smifbench.problem import FusionProblem
 from smifbench.scaling import ScaledNetwork
-from smifbench.scenes import Pair
 from smifbench.training import Training
 
 COLUMNS = [
@@ -119,7 +119,7 @@ def measure(method: str, patch: int, batch: int, seconds: float, device: torch.d
 
 def _build(method: str, device: torch.device) -> FusionMethod:
     torch.manual_seed(0)
-    return plugins.build_method(method, PROBLEM).to(device)
+    return build.build_method(method, PROBLEM).to(device)
 
 
 def _macs(network: FusionMethod, patch: int, device: torch.device) -> float:

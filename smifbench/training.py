@@ -29,9 +29,9 @@ from smifbench.inference import fuse
 from smifbench.interruption import interruption
 from smifbench.method import Recipe
 from smifbench.numerics import fast_on_gpu
+from smifbench.pairs import Pair
 from smifbench.patches import Batch, Patches
 from smifbench.scaling import ScaledNetwork
-from smifbench.scenes import Pair
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from smifbench.errors import UserError
 from smifbench.files import read_json
+from smifbench.pairs import load_pairs
 from smifbench.results import load_results
 from smifbench.run import Run
-from smifbench.scenes import load_pairs
 from smifbench.scoring import score_pair
 
 TOLERANCE = 1e-9

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smifbench import provenance, scenes
+from smifbench import degrade, provenance
+from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.experiment import check_experiment
-from smifbench.files import array_hash
-from smifbench.results import COST_COLUMNS, METRICS, METRICS_COLUMNS
+from smifbench.identity import array_hash
+from smifbench.metrics import METRICS
 
 CONFIG = {
     "experiment": "made_up",
@@ -39,7 +40,7 @@ def write_grid(folder: Path) -> tuple[Path, Path]:
         ]
         for ratio in CONFIG["ratios"]:
             target = pairs / about["datasets"][dataset]["data"] / "block-gauss-s2" / "1" / f"x{ratio}"
-            scenes.degrade(prepared, "block-gauss-s2/1", ratio, target)
+            degrade.degrade(prepared, "block-gauss-s2/1", ratio, target)
     rows = [row for run in experiment.runs() for row in _run(run, results, folder, rng)]
     pd.DataFrame(rows).reindex(columns=METRICS_COLUMNS).to_csv(results / "metrics.csv", index=False)
     _costs(results / "cost.csv")

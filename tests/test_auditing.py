@@ -8,7 +8,9 @@ import pytest
 
 from smifbench import auditing
 from smifbench.auditing import FLOPS, audit
-from smifbench.results import METRICS, METRICS_COLUMNS, PUBLISHED, incomparable, load_published
+from smifbench.columns import METRICS_COLUMNS
+from smifbench.metrics import METRICS
+from smifbench.published import PUBLISHED, incomparable, load_published
 
 PAPER_METRICS = [name for name in METRICS if name.startswith("paper_")]
 COUNTS = {"cave": 512, "harvard": 1024, "wdcm": 128}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smifbench import FusionProblem, UserError, build_method, fuse, metrics, plugins, simulate
-from smifbench.degradation import DEFAULT, get_protocol
+from smifbench.protocol import DEFAULT, get_protocol
 
 WRONG = FusionProblem(40, 4, 4, DEFAULT.psf(4), np.roll(np.eye(4, 40), 5, axis=1))
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from smifbench import cost, plugins
+from smifbench import build, cost, plugins
+from smifbench.columns import COST_COLUMNS
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
-from smifbench.results import COST_COLUMNS
 
 PROBLEM = FusionProblem(bands=6, msi_bands=3, ratio=4)
 PIXELS = 64 * 32
@@ -230,7 +230,7 @@ def test_thop_counts_of_whole_networks(method):
 
 @pytest.mark.parametrize("name", ["ssr_net", "tsfn"])
 def test_thop_counts_of_real_methods(name):
-    method = plugins.build_method(name, FusionProblem(31, 3, 4))
+    method = build.build_method(name, FusionProblem(31, 3, 4))
     assert cost.count_macs_thop(method, 32, 16) == real_thop(
         method, torch.zeros(1, 31, 8, 4), torch.zeros(1, 3, 32, 16)
     )
@@ -238,7 +238,7 @@ def test_thop_counts_of_real_methods(name):
 
 @pytest.mark.parametrize("name", [name for name in plugins.names("methods") if plugins.method_class(name).trainable])
 def test_every_network_can_be_counted_at_any_size(name):
-    method = plugins.build_method(name, PROBLEM)
+    method = build.build_method(name, PROBLEM)
     counts = [counter(method, 20, 36) for counter in (cost.count_macs, cost.count_macs_thop)]
     assert all(count > 0 and count.is_integer() for count in map(float, counts))
 

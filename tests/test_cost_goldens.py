@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from smifbench import cost
-from smifbench.plugins import build_method
+from smifbench.build import build_method
 from smifbench.problem import FusionProblem
 
 DATASETS = {"cave": (31, 3, 512), "harvard": (31, 3, 1024), "wdcm": (191, 10, 128)}

@@ -8,19 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from smifbench.degradation import (
-    BORDERS,
-    DEFAULT,
-    PROTOCOLS,
-    Protocol,
-    apply_srf,
-    blur_decimate,
-    blur_decimate_adjoint,
-    get_protocol,
-    simulate,
-)
 from smifbench.errors import UserError
+from smifbench.operators import BORDERS, apply_srf, blur_decimate, blur_decimate_adjoint
 from smifbench.problem import FusionProblem
+from smifbench.protocol import DEFAULT, PROTOCOLS, Protocol, get_protocol
+from smifbench.simulation import simulate
 
 RATIOS = (2, 3, 4, 8)
 PRESETS = tuple(PROTOCOLS)

@@ -5,8 +5,8 @@ import re
 import pandas as pd
 from scripts import load
 
+from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.files import write_json
-from smifbench.results import COST_COLUMNS, METRICS_COLUMNS
 
 demo = load("docs/demo.py")
 

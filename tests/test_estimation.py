@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from smifbench import UserError, plugins, simulate
-from smifbench.degradation import DEFAULT, Protocol
 from smifbench.estimation import estimate
+from smifbench.protocol import DEFAULT, Protocol
 
 RATIO = 4
 KERNELS = {

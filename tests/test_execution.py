@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from smifbench import FusionMethod, FusionProblem, Recipe, execution, scenes
+from smifbench import FusionMethod, FusionProblem, Recipe, degrade, execution, experiment
 from smifbench.errors import MachineError
-from smifbench.files import array_hash
+from smifbench.identity import array_hash
 from smifbench.inference import fuse
+from smifbench.pairs import load_pairs
 from smifbench.run import Run
 
 RECIPE = Recipe(lr=1e-3, batch=1, patch=16, steps=4)
@@ -37,7 +38,7 @@ def make_pairs(folder, srf):
         about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
         path.with_suffix(".json").write_text(json.dumps(about))
         paths.append(path)
-    scenes.degrade(paths, "block-gauss-s2/1", 4, folder / "pairs")
+    degrade.degrade(paths, "block-gauss-s2/1", 4, folder / "pairs")
     return folder / "pairs"
 
 
@@ -129,7 +130,7 @@ def test_the_data_id_follows_every_image_of_the_pair(tmp_path):
             ("b", [[1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]]),
         )
     )
-    ids = [scenes.load_pairs(folder, "train")[0].data for folder in (one, other)]
+    ids = [load_pairs(folder, "train")[0].data for folder in (one, other)]
     assert ids[0] != ids[1]
 
 
@@ -154,12 +155,12 @@ def test_sigterm_ends_a_step_with_one_sentence_and_the_next_run_goes_on(pairs, t
 
 
 def test_epochs_of_an_experiment_replace_the_authors_steps():
-    assert execution.resolve_recipe("ssr_net", "authors").steps == 10_000
-    assert execution.resolve_recipe("ssr_net", "authors", {"epochs": 10}).steps is None
-    assert execution.resolve_recipe("ssr_net", "authors", {"epochs": 10}, {"steps": 7}).steps == 7
-    assert execution.resolve_recipe("ssr_net", "authors", {"seconds": 10}).seconds == 10
-    assert execution.resolve_recipe("ssr_net", "authors", {"seconds": 10}, {"steps": 7}).seconds is None
-    assert execution.resolve_recipe("ssr_net", "authors", {"seconds": 10}, {"lr": 1.0}).seconds == 10
+    assert experiment.recipe_of("ssr_net", "authors").steps == 10_000
+    assert experiment.recipe_of("ssr_net", "authors", {"epochs": 10}).steps is None
+    assert experiment.recipe_of("ssr_net", "authors", {"epochs": 10}, {"steps": 7}).steps == 7
+    assert experiment.recipe_of("ssr_net", "authors", {"seconds": 10}).seconds == 10
+    assert experiment.recipe_of("ssr_net", "authors", {"seconds": 10}, {"steps": 7}).seconds is None
+    assert experiment.recipe_of("ssr_net", "authors", {"seconds": 10}, {"lr": 1.0}).seconds == 10
 
 
 def test_without_a_training_scene_there_is_one_sentence(tmp_path, pairs):

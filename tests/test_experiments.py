@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from smifbench import audit, execution, load_results, plugins, provenance, scenes, scoring
+from smifbench import audit, degrade, execution, load_results, plugins, provenance, scenes, score_step
 from smifbench.auditing import published_options
+from smifbench.columns import COST_COLUMNS
 from smifbench.document import write_document
-from smifbench.experiment import check_experiment
+from smifbench.experiment import check_experiment, recipe_of
 from smifbench.files import write_json
-from smifbench.results import COST_COLUMNS
 from smifbench.tables import write_tables
 
 CONFIGS = {
@@ -40,7 +40,7 @@ def pairs(tmp_path_factory):
     prepared = [folder / "scenes" / f"{scene}.npy" for scene in dataset.scenes()]
     for path in prepared:
         scenes.prepare(dataset, "indian_pines", path.stem, folder, path)
-    scenes.degrade(prepared, "block-gauss-s2/1", 4, folder / "pairs")
+    degrade.degrade(prepared, "block-gauss-s2/1", 4, folder / "pairs")
     return folder / "pairs"
 
 
@@ -55,11 +55,11 @@ def run(pairs, tmp_path):
             method = about.methods[run.method, run.variant]
             folder, trained = tmp_path / run.folder, None
             if plugins.method_class(run.method).trainable:
-                recipe = execution.resolve_recipe(run.method, about.recipe, about.training, method["recipe"])
+                recipe = recipe_of(run.method, about.recipe, about.training, method["recipe"])
                 trained = folder / "trained"
                 execution.train_run(run, pairs, method["options"], recipe, "cpu", folder / "state", trained)
             execution.fuse_run(run, pairs, method["options"], "cpu", trained, folder / "fused")
-            scoring.score_run(name, run, pairs, folder / "fused", folder / "scores.csv")
+            score_step.score_run(name, run, pairs, folder / "fused", folder / "scores.csv")
             tables.append(pd.read_csv(folder / "scores.csv"))
         pd.concat(tables).to_csv(tmp_path / "metrics.csv", index=False)
         pd.DataFrame(columns=COST_COLUMNS).to_csv(tmp_path / "cost.csv", index=False)

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import yaml
 
-from smifbench import plugins, scenes
-from smifbench.files import array_hash
+from smifbench import degrade, plugins
+from smifbench.identity import array_hash
 
 CONFIG = {
     "experiment": "rehearsal",
@@ -38,7 +38,7 @@ def test_calls_add_up_to_a_table_and_a_run(tmp_path):
         about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
         path.with_suffix(".json").write_text(json.dumps(about))
         prepared.append(path)
-    scenes.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs" / "toy" / "block-gauss-s2" / "1" / "x4")
+    degrade.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs" / "toy" / "block-gauss-s2" / "1" / "x4")
     first = check(tmp_path, minutes=0)
     assert first.returncode == 3, first.stderr
     assert "the same call goes on from here" in first.stdout

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from smifbench import FusionMethod, FusionProblem, UserError, build_method, fuse, inference, plugins
-from smifbench.degradation import DEFAULT
+from smifbench.protocol import DEFAULT
 from smifbench.scaling import ScaledNetwork
 
 BANDS, MSI_BANDS = 4, 2

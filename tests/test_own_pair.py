@@ -9,14 +9,14 @@ import scipy.io
 import torch
 from safetensors.torch import load_file, save_file
 
-from smifbench import metrics, plugins, simulate
+from smifbench import build, metrics, plugins, simulate
 from smifbench.__main__ import main
 from smifbench.cube_writing import write_cube
 from smifbench.cubes import read_cube
-from smifbench.degradation import DEFAULT
 from smifbench.inference import fuse
 from smifbench.own_fusion import one_scale_down
 from smifbench.problem import FusionProblem
+from smifbench.protocol import DEFAULT
 
 RATIO = 4
 MSI_PLACE = {"map info": "UTM, 1, 1, 600000, 5320000, 20, 20, 32, North, WGS-84"}
@@ -66,7 +66,7 @@ def test_a_pair_without_known_operators_fuses_almost_as_well_as_with_them(truth,
     scene, nm, srf, pair = truth
     assert run(source, tmp_path / "fused.hdr") == 0
     problem = FusionProblem(40, 4, RATIO, DEFAULT.psf(RATIO), srf)
-    best = metrics.psnr(scene, fuse(plugins.build_method("gsa", problem), pair.lr_hsi, pair.hr_msi))
+    best = metrics.psnr(scene, fuse(build.build_method("gsa", problem), pair.lr_hsi, pair.hr_msi))
     assert psnr(scene, tmp_path / "fused.hdr") > best - 0.2
     fused = read_cube(tmp_path / "fused.hdr")
     assert fused.array.dtype == np.int16

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from smifbench import plugins
-from smifbench.results import COST_COLUMNS, METRICS, METRICS_COLUMNS
+from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
+from smifbench.metrics import METRICS
 
 EXAMPLE = (plugins.ROOT / "docs" / "pandas.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", EXAMPLE, re.DOTALL)

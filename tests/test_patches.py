@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from smifbench.degradation import simulate
+from smifbench.pairs import Pair
 from smifbench.patches import Patches
-from smifbench.scenes import Pair
+from smifbench.simulation import simulate
 
 SRF = np.array([[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from configs import EXPERIMENTS
 
-from smifbench import plugins, scenes
+from smifbench import degrade, plugins, scenes
 from smifbench.experiment import check_experiment, load_experiment
 from smifbench.plan import disk_plan, training_plan
 
@@ -25,7 +25,7 @@ def test_disk_is_what_the_stages_write(tmp_path):
     prepared = [tmp_path / "scenes" / f"{scene}.npy" for scene in dataset.scenes()]
     for path in prepared:
         scenes.prepare(dataset, "indian_pines", path.stem, tmp_path, path)
-    scenes.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs")
+    degrade.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs")
     expected = disk_plan(experiment)
     written = {"prepared scenes": "scenes/*.npy", "simulated pairs": "pairs/*.npy"}
     for kind, files in written.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smifbench import simulate
-from smifbench.degradation import DEFAULT
+from smifbench.protocol import DEFAULT
 from smifbench.quality import assess, d_lambda, d_s, q_index, spatial_consistency, spectral_consistency
 
 RATIO = 4

@@ -5,7 +5,7 @@ import pytest
 
 from smifbench import load_results, plugins
 from smifbench.files import read_json
-from smifbench.results import published_as_printed
+from smifbench.published import published_as_printed
 
 REFERENCE = plugins.ROOT / "results" / "reference"
 FOLDERS = sorted(path.parent for path in REFERENCE.glob("*/metrics.csv"))

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smifbench import metrics, results
+from smifbench import columns, latex, metrics, results
 from smifbench.errors import UserError
+from smifbench.metrics import METRICS
+from smifbench.published import load_published
 
 COLUMNS = [
     *["experiment", "dataset", "protocol", "ratio", "method", "variant", "seed", "scene", "status", "message"],
@@ -57,24 +59,24 @@ def load(write):
 
 
 def test_columns_are_the_documented_ones():
-    assert results.METRICS_COLUMNS == COLUMNS
+    assert columns.METRICS_COLUMNS == COLUMNS
 
 
 def test_metrics_are_those_that_are_computed():
     scores = metrics.score(np.full((2, 3, 4), 0.5), np.full((2, 3, 4), 0.6), 4)
-    assert [*results.METRICS, "sam_excluded"] == list(scores)
+    assert [*METRICS, "sam_excluded"] == list(scores)
 
 
-@pytest.mark.parametrize("name", results.METRICS)
+@pytest.mark.parametrize("name", METRICS)
 def test_direction_is_that_of_the_metric(name):
     reference = np.random.default_rng(0).random((8, 12, 12))
     noise = np.random.default_rng(1).standard_normal(reference.shape)
     near, far = (metrics.score(reference, reference + sigma * noise, 4)[name] for sigma in (0.01, 0.1))
-    assert (near > far) == results.METRICS[name].higher_better
+    assert (near > far) == METRICS[name].higher_better
 
 
 def test_labels_are_distinct():
-    assert len({metric.label for metric in results.METRICS.values()}) == len(results.METRICS)
+    assert len({metric.label for metric in METRICS.values()}) == len(METRICS)
 
 
 def test_docstring_examples():
@@ -96,7 +98,7 @@ def test_types_do_not_depend_on_the_values(load):
     assert df.dtypes.astype(str).value_counts().to_dict() == {"float64": 16, "string": 11, "int64": 2}
     assert df[["code", "data", "scene"]].to_numpy().tolist() == [["0123456", "12e5", "007"], ["NA", "abc", "nan"]]
     assert df["message"].tolist() == ["", ""]
-    assert df.loc[1, list(results.METRICS)].isna().all()
+    assert df.loc[1, list(METRICS)].isna().all()
 
 
 def test_values_survive_exactly(load):
@@ -259,7 +261,15 @@ def test_compare_subtracts_means_and_names_what_is_in_one_only(write):
     a = write([row(psnr=30), row(psnr=40, scene="s2"), row("cnmf"), failed("psrt"), row("exact", np.inf)], "a")
     b = write([row(psnr=36), row("tsfn"), row("psrt"), row("exact", np.inf), row(ratio=8)], "b")
     table = results.compare(a, b)
-    assert list(table.columns) == ["dataset", "protocol", "ratio", "method", "variant", "found_in", *results.METRICS]
+    assert list(table.columns) == [
+        "dataset",
+        "protocol",
+        "ratio",
+        "method",
+        "variant",
+        "found_in",
+        *METRICS,
+    ]
     found = {(line.method, line.ratio): line.found_in for line in table.itertuples()}
     assert found == {
         **{("gsa", 4): "both", ("cnmf", 4): "a", ("psrt", 4): "both", ("exact", 4): "both"},
@@ -275,14 +285,14 @@ def test_compare_with_itself_is_zero(write):
     folder = write([row(), row("cnmf", 20), row(scene="s2")])
     table = results.compare(folder, folder)
     assert (table.found_in == "both").all()
-    assert (table[list(results.METRICS)] == 0).all(axis=None)
+    assert (table[list(METRICS)] == 0).all(axis=None)
 
 
 # published numbers
 
 
 def test_published_tables_have_their_keys_and_values():
-    published = results.load_published()
+    published = load_published()
     assert published.groupby("table").size().to_dict() == {1: 18, 2: 18, 3: 18, 4: 5, 5: 5}
     assert not published.duplicated(["table", "dataset", "ratio", "method", "variant"]).any()
     assert set(published.columns) - set(COLUMNS) == {"table", "published_tflops"}
@@ -295,7 +305,7 @@ def test_published_tables_have_their_keys_and_values():
 
 
 def test_published_variants_name_what_they_change():
-    published = results.load_published()
+    published = load_published()
     table_4 = published[published.table == 4].set_index("variant").paper_psnr.to_dict()
     assert table_4 == {"blocks4": 48.99, "default": 49.01, "blocks6": 48.93, "stages3": 48.93, "stages5": 48.95}
     table_5 = published[published.table == 5].set_index("variant").paper_psnr.to_dict()
@@ -306,21 +316,21 @@ def test_published_variants_name_what_they_change():
 
 
 def test_full_network_is_the_same_in_all_tables():
-    full = results.load_published().query("dataset == 'cave' and ratio == 8 and method == 'smif_net'")
+    full = load_published().query("dataset == 'cave' and ratio == 8 and method == 'smif_net'")
     full = full[full.variant == "default"]
     assert full.table.tolist() == [1, 4, 5]
     assert full.paper_psnr.nunique() == full.paper_sam.nunique() == full.paper_ergas.nunique() == 1
 
 
 def test_published_rase_is_four_times_ergas_where_it_is_consistent():
-    published = results.load_published()
+    published = load_published()
     networks = published[(published.dataset == "harvard") & (published.ratio == 4) & (published.method != "cnmf")]
     assert (networks.paper_rase / networks.paper_ergas).between(3.998, 4.002).all()
 
 
 def test_published_merges_with_our_rows(load):
     ours = load([row("psrt"), row("gsa")])
-    merged = ours.merge(results.load_published(), on=["dataset", "ratio", "method", "variant"], how="left")
+    merged = ours.merge(load_published(), on=["dataset", "ratio", "method", "variant"], how="left")
     assert merged.paper_psnr_y.tolist()[0] == 48.49
     assert np.isnan(merged.paper_psnr_y.tolist()[1])
 
@@ -346,12 +356,12 @@ def test_published_merges_with_our_rows(load):
     ],
 )
 def test_best_and_second_go_by_what_is_printed(values, higher, digits, expected):
-    assert results.mark_best(values, higher, digits) == expected
+    assert latex.mark_best(values, higher, digits) == expected
 
 
 def test_mark_best_takes_a_column_of_a_leaderboard(load):
     table = results.leaderboard(load([row("a", 10), row("b", 30), row("c", 20)]))
-    assert results.mark_best(table["cave", 4, "psnr"], True, 2) == ([1], [2])
+    assert latex.mark_best(table["cave", 4, "psnr"], True, 2) == ([1], [2])
 
 
 # summary

@@ -10,12 +10,15 @@ import pytest
 from safetensors.torch import save_file
 
 from smifbench import UserError, build_method, fuse, metrics, results, robustness, simulate, spread
-from smifbench.degradation import DEFAULT
+from smifbench.columns import METRICS_COLUMNS
+from smifbench.degrade import degrade
 from smifbench.errors import DamagedFile
-from smifbench.files import array_hash, file_hash, read_json, write_json
+from smifbench.files import read_json, write_json
+from smifbench.identity import array_hash, file_hash
+from smifbench.pairs import load_pairs, load_problem
+from smifbench.protocol import DEFAULT
 from smifbench.run import Run
 from smifbench.scaling import ScaledNetwork
-from smifbench.scenes import degrade, load_pairs, load_problem
 
 GSA = Run("land", "block-gauss-s2/1", 4, "gsa", "default", 0)
 SSR_NET = replace(GSA, method="ssr_net")
@@ -55,7 +58,7 @@ def rows_of(land, run, *tests, options=None, trained=None, memory_gb=None):
     paths = land / "scenes", land / "pairs"
     robustness.run_tests("e", run, tests, *paths, options or {}, "cpu", trained, target, memory_gb)
     rows = pd.read_csv(target, keep_default_na=False)
-    assert list(rows) == [*results.METRICS_COLUMNS, "trained_on", "rmse_blocks", "rmse_detail"]
+    assert list(rows) == [*METRICS_COLUMNS, "trained_on", "rmse_blocks", "rmse_detail"]
     assert set(rows.trained_on) == {"block-gauss-s2/1/x4"}
     assert set(rows.scene) == {"land_test"}
     return rows

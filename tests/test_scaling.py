@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from smifbench import FusionProblem, UserError, build_method
+from smifbench.pairs import Pair
 from smifbench.patches import Patches
 from smifbench.scaling import ScaledNetwork
-from smifbench.scenes import Pair
 
 
 def images(seed=0):

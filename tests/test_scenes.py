@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smifbench import UserError, plugins, scenes
+from smifbench import UserError, degrade, pairs, plugins, scenes
 from smifbench.dataset import DataSet
 from smifbench.execution import fuse_run
-from smifbench.files import file_hash, read_json
+from smifbench.files import read_json
+from smifbench.identity import file_hash
 from smifbench.run import Run
-from smifbench.scoring import score_run
+from smifbench.score_step import score_run
 
 
 class Toy(DataSet):
@@ -45,28 +46,28 @@ def pairs_of(cube, tmp_path, ratio=4):
     paths = [tmp_path / "scenes" / f"{scene}.npy" for scene in ("first", "second")]
     for path in paths:
         scenes.prepare(Toy(cube), "toy", path.stem, tmp_path, path)
-    scenes.degrade(paths, "block-gauss-s2/1", ratio, tmp_path / "pairs")
+    degrade.degrade(paths, "block-gauss-s2/1", ratio, tmp_path / "pairs")
     return tmp_path / "pairs"
 
 
 def test_pairs_hold_the_scene_and_its_degradations(cube, tmp_path):
     folder = pairs_of(cube, tmp_path)
-    (pair,) = scenes.load_pairs(folder, "test")
+    (pair,) = pairs.load_pairs(folder, "test")
     assert (pair.scene, pair.split) == ("second", "test")
     np.testing.assert_array_equal(pair.hr_hsi, cube)
     assert pair.lr_hsi.shape == (5, 4, 6)
     np.testing.assert_allclose(pair.hr_msi[0], (cube[0] + cube[1]) / 2, rtol=1e-6)
-    problem = scenes.load_problem(folder)
+    problem = pairs.load_problem(folder)
     assert (problem.bands, problem.msi_bands, problem.ratio) == (5, 2, 4)
     assert problem.psf.sum() == pytest.approx(1)
-    assert len(scenes.load_pairs(folder, "train")) == 1
-    assert scenes.load_pairs(folder, "val") == []
+    assert len(pairs.load_pairs(folder, "train")) == 1
+    assert pairs.load_pairs(folder, "val") == []
 
 
 def test_pairs_survive_a_move_of_the_whole_folder(cube, tmp_path):
     pairs_of(cube, tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
-    (pair,) = scenes.load_pairs(tmp_path / "there" / "pairs", "test")
+    (pair,) = pairs.load_pairs(tmp_path / "there" / "pairs", "test")
     np.testing.assert_array_equal(pair.hr_hsi, cube)
 
 
@@ -74,8 +75,8 @@ def test_a_stretching_protocol_takes_the_extremes_of_all_regions(cube, tmp_path)
     paths = [tmp_path / "scenes" / f"{scene}.npy" for scene in ("first", "second")]
     for path, brightness in zip(paths, (1.0, 0.5), strict=True):
         scenes.prepare(Toy(cube * np.float32(brightness)), "toy", path.stem, tmp_path, path)
-    scenes.degrade(paths, "paper-wdcm/1", 4, tmp_path / "pairs")
-    (bright,), (dark,) = (scenes.load_pairs(tmp_path / "pairs", split) for split in ("train", "test"))
+    degrade.degrade(paths, "paper-wdcm/1", 4, tmp_path / "pairs")
+    (bright,), (dark,) = (pairs.load_pairs(tmp_path / "pairs", split) for split in ("train", "test"))
     for image in ("hr_hsi", "lr_hsi", "hr_msi"):
         np.testing.assert_allclose(getattr(bright, image).max(axis=(1, 2)), 1, rtol=1e-6)
         np.testing.assert_allclose(getattr(dark, image).min(axis=(1, 2)), 0, atol=1e-6)
@@ -94,11 +95,11 @@ def test_a_prepared_scene_says_where_it_comes_from(tmp_path):
 
 
 def test_data_hash_follows_the_values(cube, tmp_path):
-    before = scenes.load_pairs(pairs_of(cube, tmp_path / "a"), "test")[0].data
+    before = pairs.load_pairs(pairs_of(cube, tmp_path / "a"), "test")[0].data
     changed = cube.copy()
     changed[2, 3, 4] += 0.001
-    assert scenes.load_pairs(pairs_of(cube, tmp_path / "b"), "test")[0].data == before
-    assert scenes.load_pairs(pairs_of(changed, tmp_path / "c"), "test")[0].data != before
+    assert pairs.load_pairs(pairs_of(cube, tmp_path / "b"), "test")[0].data == before
+    assert pairs.load_pairs(pairs_of(changed, tmp_path / "c"), "test")[0].data != before
 
 
 def spoiled(cube, value):
@@ -177,7 +178,7 @@ def test_data_that_cannot_be_had_are_a_row_for_each_test_scene(tmp_path):
     for path in prepared:
         scenes.prepare_missing(cave, "cave", path.stem, "no server answers", path)
     run = Run("cave", "block-gauss-s2/1", 4, "bicubic", "default", 0)
-    scenes.degrade(prepared, run.protocol, run.ratio, tmp_path / "pairs")
+    degrade.degrade(prepared, run.protocol, run.ratio, tmp_path / "pairs")
     fuse_run(run, tmp_path / "pairs", {}, "cpu", None, tmp_path / "fused")
     score_run("e", run, tmp_path / "pairs", tmp_path / "fused", tmp_path / "scores.csv")
     rows = pd.read_csv(tmp_path / "scores.csv")

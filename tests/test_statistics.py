@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from smifbench import statistics
+from smifbench.columns import METRICS_COLUMNS
 from smifbench.errors import UserError
-from smifbench.results import METRICS, METRICS_COLUMNS
+from smifbench.metrics import METRICS
 from smifbench.statistics import claims, critical_difference, holm, intervals, ranks, significance
 
 

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 from smifbench.auditing import audit
-from smifbench.results import COST_COLUMNS, METRICS, METRICS_COLUMNS, leaderboard, load_published
+from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
+from smifbench.metrics import METRICS
+from smifbench.published import load_published
+from smifbench.results import leaderboard
 from smifbench.tables import (
     PAPER,
     PAPER_TITLES,

@@ -19,10 +19,10 @@ import torch
 from tqdm import tqdm
 
 from smifbench import FusionProblem, Recipe, UserError, build_method, numerics
-from smifbench.degradation import simulate
 from smifbench.errors import MachineError
+from smifbench.pairs import Pair
 from smifbench.scaling import ScaledNetwork
-from smifbench.scenes import Pair
+from smifbench.simulation import simulate
 from smifbench.training import HISTORY_COLUMNS, LOOK_STEPS, Training, learning_rate_factor, steps_of
 
 RECIPE = Recipe(lr=1e-3, batch=2, patch=16, steps=12, schedule="cosine", warmup=0.1, augment=True, ema=0.9)

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smifbench import UserError, execution, scenes
+from smifbench import UserError, degrade, execution
 from smifbench.__main__ import main
-from smifbench.files import array_hash, write_json
+from smifbench.files import write_json
+from smifbench.identity import array_hash
 from smifbench.run import Run
-from smifbench.scoring import score_run
+from smifbench.score_step import score_run
 from smifbench.verification import verify
 
 METHODS = ("bicubic", "gsa")
@@ -30,7 +31,7 @@ def untouched(tmp_path_factory):
         np.save(path, cube)
         about = {"split": "test", "srf": SRF, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
         write_json(path.with_suffix(".json"), about)
-    scenes.degrade(prepared, "block-gauss-s2/1", 4, folder / PAIRS)
+    degrade.degrade(prepared, "block-gauss-s2/1", 4, folder / PAIRS)
     tables = []
     for method in METHODS:
         run = Run("toy", "block-gauss-s2/1", 4, method, "default", 0)

@@ -11,7 +11,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from smifbench.degradation import DEFAULT, PROTOCOLS, blur_decimate, blur_decimate_adjoint, simulate
+from smifbench.operators import blur_decimate, blur_decimate_adjoint
+from smifbench.protocol import DEFAULT, PROTOCOLS
+from smifbench.simulation import simulate
 
 BANDS = 31
 RATIOS = (4, 8)

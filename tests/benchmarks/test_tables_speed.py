@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from smifbench import plugins
+from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.document import write_document
-from smifbench.results import COST_COLUMNS, METRICS, METRICS_COLUMNS
+from smifbench.metrics import METRICS
 from smifbench.tables import write_tables
 
 METHODS = list(yaml.safe_load((plugins.ROOT / "config" / "paper.yaml").read_text())["methods"])

@@ -10,8 +10,9 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smifbench import UserError, plugins, scenes
+from smifbench import UserError, degrade, plugins, scenes
 from smifbench.experiment import check_experiment
+from smifbench.pairs import load_pairs, load_problem
 from smifbench.spectral import gaussian_response, spectral_response
 
 RENO = SHARED / "data" / "other" / "Reno150-150-100.mat"
@@ -311,7 +312,7 @@ def pairs_of(dataset, folder, ratio):
     prepared = [folder / f"{scene}.npy" for scene in dataset.scenes()]
     for path in prepared:
         scenes.prepare(dataset, "own", path.stem, Path(), path)
-    scenes.degrade(prepared, "block-gauss-s2/1", ratio, folder / "pairs")
+    degrade.degrade(prepared, "block-gauss-s2/1", ratio, folder / "pairs")
     return folder / "pairs"
 
 
@@ -334,21 +335,24 @@ def test_an_experiment_on_the_real_reno_scene(tmp_path):
     dataset = build(**experiment.datasets["own"])
     pairs = pairs_of(dataset, tmp_path, experiment.ratios[0])
     counts = np.moveaxis(scipy.io.loadmat(RENO)["C"], 2, 0)
-    (test,) = scenes.load_pairs(pairs, "test")
+    (test,) = load_pairs(pairs, "test")
     assert test.hr_hsi.shape == (100, 32, 128)
     np.testing.assert_allclose(test.hr_hsi * 30000, counts[:, -32:, :128], rtol=1e-6)
     assert test.lr_hsi.shape == (100, 8, 32)
     assert test.hr_msi.shape == (4, 32, 128)
-    problem = scenes.load_problem(pairs)
+    problem = load_problem(pairs)
     # The centroids of Sentinel-2A's B02, B03, B04 and B08 in nm; B08 reaches beyond the scene's last band.
     np.testing.assert_allclose(problem.srf @ problem.wavelengths_nm, [492.4, 559.8, 664.6, 832.8], atol=5)
-    assert [scenes.load_pairs(pairs, split)[0].hr_hsi.shape[1:] for split in ("train", "val")] == [(64, 128), (32, 128)]
+    assert [load_pairs(pairs, split)[0].hr_hsi.shape[1:] for split in ("train", "val")] == [
+        (64, 128),
+        (32, 128),
+    ]
 
 
 def test_an_experiment_on_an_envi_file(tmp_path):
     nm = np.arange(420.0, 900, 30)
     cube = np.random.default_rng(1).integers(0, 4000, (16, 120, 40))
     pairs = pairs_of(build(path=str(write_envi(tmp_path, cube, nm, 30))), tmp_path, 8)
-    (test,) = scenes.load_pairs(pairs, "test")
+    (test,) = load_pairs(pairs, "test")
     np.testing.assert_allclose(test.hr_hsi * 4000, cube[:, -32:, :32], rtol=1e-5, atol=1e-3)
     assert test.lr_hsi.shape == (16, 4, 4)

@@ -8,9 +8,10 @@ import pytest
 from safetensors.torch import load, save
 
 from smifbench import Recipe, UserError, execution, plugins, scenes
+from smifbench.degrade import degrade
 from smifbench.errors import DamagedFile
 from smifbench.run import Run
-from smifbench.scoring import score_run
+from smifbench.score_step import score_run
 from smifbench.steps import main
 
 RUN = Run("indian_pines", "block-gauss-s2/1", 4, "ssr_net", "default", 0)
@@ -35,14 +36,14 @@ def whole(tmp_path_factory):
     dataset = plugins.build_dataset("indian_pines")
     for path in PREPARED:
         scenes.prepare(dataset, "indian_pines", (folder / path).stem, folder, folder / path)
-    scenes.degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "pairs")
+    degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "pairs")
     execution.train_run(RUN, folder / "pairs", {}, RECIPE, "cpu", folder / "state", folder / "trained")
     execution.fuse_run(RUN, folder / "pairs", {}, "cpu", folder / "trained", folder / "fused")
     return folder
 
 
 def degrade(folder):
-    scenes.degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "again")
+    degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "again")
 
 
 def train(folder):

@@ -12,11 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smifbench import plugins
-from smifbench.degradation import get_protocol
 from smifbench.errors import UserError
-from smifbench.execution import resolve_recipe
-from smifbench.experiment import check_experiment, load_experiment
+from smifbench.experiment import check_experiment, load_experiment, recipe_of
 from smifbench.method import Recipe
+from smifbench.protocol import get_protocol
 
 CONFIGS = [yaml.safe_load(path.read_text()) for path in sorted((plugins.ROOT / "config").glob("*.yaml"))]
 CONFIGS.append(
@@ -123,7 +122,7 @@ def plan(experiment):
         assert NAME.fullmatch(run.variant)
         about = experiment.methods[run.method, run.variant]
         if plugins.method_class(run.method).trainable:
-            recipe = resolve_recipe(run.method, experiment.recipe, experiment.training, about["recipe"])
+            recipe = recipe_of(run.method, experiment.recipe, experiment.training, about["recipe"])
             assert recipe.lr > 0
             assert type(recipe.batch) is type(recipe.patch) is int
             assert type(recipe.steps) in (int, type(None))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from smifbench import plugins
+from smifbench.build import build_method
 from smifbench.errors import UserError
 from smifbench.problem import FusionProblem
 
@@ -96,7 +97,7 @@ def pair(bands, msi_bands, height, width, ratio, batch=1):
 
 def build(lr_hsi, hr_msi, srf=None, **options):
     problem = FusionProblem(lr_hsi.shape[1], hr_msi.shape[1], hr_msi.shape[2] // lr_hsi.shape[2], srf=srf)
-    return plugins.build_method("cnmf", problem, **options)
+    return build_method("cnmf", problem, **options)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -317,9 +318,9 @@ def test_problem_srf_is_the_default_and_its_absence_means_an_estimate():
 @pytest.mark.parametrize("options", [{"endmembers": 0}, {"endmembers": 9}, {"iterations": 0}, {"outer": 0}])
 def test_options_outside_their_range_are_refused(options):
     with pytest.raises(UserError, match=next(iter(options))):
-        plugins.build_method("cnmf", FusionProblem(8, 3, 4), **options)
+        build_method("cnmf", FusionProblem(8, 3, 4), **options)
 
 
 def test_number_of_iterations_follows_the_msi():
-    assert plugins.build_method("cnmf", FusionProblem(8, 1, 4)).iterations == 75
-    assert plugins.build_method("cnmf", FusionProblem(8, 2, 4)).iterations == 200
+    assert build_method("cnmf", FusionProblem(8, 1, 4)).iterations == 75
+    assert build_method("cnmf", FusionProblem(8, 2, 4)).iterations == 200

@@ -7,8 +7,9 @@ import shape_keyed
 import torch
 from torch.nn import functional as F
 
+from smifbench.build import build_method
 from smifbench.errors import UserError
-from smifbench.plugins import build_method, method_class
+from smifbench.plugins import method_class
 from smifbench.problem import FusionProblem
 
 NARROW = {"width": 4, "stages": 2, "taps": 3, "filter_width": 8}

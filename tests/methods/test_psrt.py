@@ -9,8 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from smifbench import cost
+from smifbench.build import build_method
 from smifbench.errors import UserError
-from smifbench.plugins import build_method, method_class
+from smifbench.plugins import method_class
 from smifbench.problem import FusionProblem
 
 NARROW = {"width": 8, "heads": 2, "mlp_ratio": 2.0, "pyramids": 1}

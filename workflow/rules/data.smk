@@ -24,7 +24,7 @@ rule download:
 rule prepare:
     input:
         lambda wildcards: plugin_code("datasets", reader(wildcards)),
-        code("scenes", "spectral", "cubes"),
+        code("scenes", "identity", "spectral", "cubes"),
         code("cube_content", "cube_numpy", "cube_matlab", "cube_envi", "cube_tiff"),
         RESPONSES,
         fetched_files,
@@ -50,7 +50,7 @@ rule prepare:
 
 rule degrade:
     input:
-        code("degradation", "scenes", "spectral"),
+        code("protocol", "operators", "simulation", "degrade", "pairs", "identity", "spectral"),
         prepared_sidecars,
         scenes=prepared_scenes,
     output:

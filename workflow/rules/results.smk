@@ -61,7 +61,7 @@ rule describe:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
         [plugin_code("datasets", EXPERIMENT.reader(dataset)) for dataset in EXPERIMENT.datasets],
-        code("provenance", "experiment", "execution", "method", "degradation"),
+        code("provenance", "experiment", "method", "protocol"),
         ["methods/references.bib", "datasets/references.bib"],
     output:
         f"{RESULTS}/experiment.json",
@@ -79,7 +79,7 @@ rule describe:
 
 rule tables:
     input:
-        code("tables", "latex", "auditing", "statistics", "results"),
+        code("tables", "latex", "auditing", "statistics", "results", "published"),
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,

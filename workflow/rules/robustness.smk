@@ -4,7 +4,7 @@
 rule robustness:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("degradation", "robustness", "metrics", "method", "problem", "scaling", "inference", "numerics", "scenes"),
+        code("protocol", "operators", "simulation", "degrade", "robustness", "metrics", "method", "problem", "scaling", "inference", "numerics", "pairs"),
         blind_code,
         test_scenes,
         pairs=pairs_folder,

@@ -5,7 +5,7 @@
 rule train:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "training", "patches", "numerics", "inference", "execution", "scenes"),
+        code("method", "problem", "scaling", "training", "patches", "numerics", "inference", "execution", "build", "weights", "pairs"),
         pairs=pairs_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
@@ -34,7 +34,7 @@ rule train:
 rule fuse:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "inference", "memory", "numerics", "execution", "scenes"),
+        code("method", "problem", "scaling", "inference", "memory", "numerics", "execution", "build", "weights", "pairs"),
         blind_code,
         pairs=pairs_folder,
         trained=trained_folder,
@@ -63,7 +63,7 @@ rule fuse:
 
 rule score:
     input:
-        code("metrics", "scoring", "results"),
+        code("metrics", "scoring", "score_step", "columns"),
         pairs=pairs_folder,
         fused=f"{RESULTS}/runs/{RUN}/fused",
     output:

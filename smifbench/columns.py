@@ -1,0 +1,29 @@
+"""Columns of the result tables `metrics.csv` and `cost.csv`."""
+
+from smifbench.metrics import METRICS
+
+CELL = ["dataset", "protocol", "ratio", "method", "variant"]
+"""What one number of a table is of."""
+
+
+DTYPES = {
+    **dict.fromkeys(["experiment", "dataset", "protocol"], "string"),
+    "ratio": "int64",
+    **dict.fromkeys(["method", "variant"], "string"),
+    "seed": "int64",
+    **dict.fromkeys(["scene", "status", "message"], "string"),
+    **dict.fromkeys([*METRICS, "train_steps", "train_seconds", "fuse_seconds"], "float64"),
+    **dict.fromkeys(["device", "code", "data"], "string"),
+}
+
+
+METRICS_COLUMNS = list(DTYPES)
+"""Columns of `metrics.csv`. A row whose `status` is not "ok" has a message and no metrics: "failed" is a method's
+error, "skipped" a problem that it does not take, "not run" a data set that could not be had."""
+
+
+COST_COLUMNS = [
+    *["dataset", "ratio", "method", "variant", "height", "width", "params", "gmacs", "gmacs_thop"],
+    *["published_tflops", "latency_ms", "peak_memory_mb", "device"],
+]
+"""Columns of `cost.csv`."""
