@@ -1,7 +1,7 @@
 # The whole benchmark: bare `snakemake` runs the embedded demo, `snakemake --configfile config/<name>.yaml` another one.
 from pathlib import Path
 from smifbench.errors import UserError
-from smifbench.experiment import check_experiment
+from smifbench.experiment.config import check_experiment
 
 if not config:
 

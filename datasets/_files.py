@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
+from smifbench.data.download import Source, obtain
 from smifbench.dataset import DataSet, File
-from smifbench.download import Source, obtain
 from smifbench.errors import UserError, unknown
 
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smifbench.archives import check_zip
-from smifbench.download import Source
+from smifbench.data.archives import check_zip
+from smifbench.data.download import Source
+from smifbench.data.responses import spectral_response
 from smifbench.errors import UserError
-from smifbench.spectral import spectral_response
 
 from ._files import File, FileDataSet, chosen, one_of
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.archives import check_tar, unpack_tar
-from smifbench.cubes import read_cube
-from smifbench.download import Source
+from smifbench.data.archives import check_tar, unpack_tar
+from smifbench.data.cubes.reading import read_cube
+from smifbench.data.download import Source
+from smifbench.data.responses import load_response, spectral_response
 from smifbench.errors import UserError
-from smifbench.spectral import load_response, spectral_response
 
 from ._files import File, FileDataSet, chosen, one_of
 

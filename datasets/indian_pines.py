@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from smifbench.data.responses import load_response, spectral_response
 from smifbench.dataset import DataSet, File, extent
-from smifbench.spectral import load_response, spectral_response
 
 FULL_SCALE = 10000.0
 """Counts that become 1. A constant above the largest count (9604), so that no statistic of the test region is used."""

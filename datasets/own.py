@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.cubes import Cube, files_of, full_scale, nanometres, read_cube
+from smifbench.data.cubes.reading import Cube, files_of, full_scale, nanometres, read_cube
+from smifbench.data.responses import gaussian_response, load_response, spectral_response
 from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
-from smifbench.spectral import gaussian_response, load_response, spectral_response
 
 SPLIT = {"val": 0.15, "test": 0.25, "guard": 8, "multiple": 32}
 """The automatic split, see `Own`. The guard covers the reach of every named protocol up to ratio 16."""
@@ -34,7 +34,7 @@ class Own(DataSet):
     Parameters
     ----------
     path
-        File of the cube in any format of `smifbench.cubes.read_cube`, relative to where snakemake runs.
+        File of the cube in any format of `smifbench.data.cubes.reading.read_cube`, relative to where snakemake runs.
     variable, band_axis
         As in `read_cube`: which variable, and which axis of the stored array holds the bands.
     wavelengths_nm

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.archives import Damaged, check_zip, unpack_zip
-from smifbench.cubes import read_cube
+from smifbench.data.archives import Damaged, check_zip, unpack_zip
+from smifbench.data.cubes.reading import read_cube
+from smifbench.data.download import Source
+from smifbench.data.responses import FOLDER, spectral_response
 from smifbench.dataset import extent
-from smifbench.download import Source
 from smifbench.errors import UserError
-from smifbench.spectral import FOLDER, spectral_response
 
 from ._files import File, FileDataSet, one_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from smifbench import plugins
-from smifbench.files import read_json, write_text
+from smifbench.evaluation.results import load_results
 from smifbench.metrics import METRICS
-from smifbench.results import load_results
+from smifbench.system.files import read_json, write_text
 
 README = plugins.ROOT / "README.md"
 PICTURE = plugins.ROOT / "docs" / "demo_pseudo_colour.png"

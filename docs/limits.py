@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from smifbench import plugins
-from smifbench.files import write_text
+from smifbench.system.files import write_text
 
 PAGE = plugins.ROOT / "docs" / "limits.md"
 PICTURE = plugins.ROOT / "docs" / "demo_robustness.png"

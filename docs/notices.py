@@ -11,8 +11,8 @@ import sys
 import tomllib
 
 from smifbench import plugins
-from smifbench.files import write_text
-from smifbench.provenance import bibtex
+from smifbench.steps.describe import bibtex
+from smifbench.system.files import write_text
 
 PAGE = plugins.ROOT / "THIRD_PARTY_NOTICES.md"
 OFFICIAL = re.compile(r"Official code: (?P<place>.+?) on GitHub, (?P<licence>.+?)(?=[,;]|\. |\.$)")

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smifbench import metrics
-    from smifbench.auditing import audit
-    from smifbench.build import build_method
+    from smifbench.degradation.simulation import simulate
     from smifbench.errors import UserError
-    from smifbench.inference import fuse
+    from smifbench.evaluation.results import compare, leaderboard, load_results
+    from smifbench.evaluation.significance import claims, intervals, ranks, significance
+    from smifbench.fusion.build import build_method
+    from smifbench.fusion.tiles import fuse
     from smifbench.method import FusionMethod, Recipe
+    from smifbench.paper.audit import audit
     from smifbench.problem import FusionProblem
-    from smifbench.results import compare, leaderboard, load_results
-    from smifbench.simulation import simulate
-    from smifbench.statistics import claims, intervals, ranks, significance
-    from smifbench.tables import to_latex
+    from smifbench.report.tables import to_latex
 
 __all__ = [
     "FusionMethod",
@@ -41,18 +41,18 @@ _HOME = {
     "FusionProblem": "problem",
     "Recipe": "method",
     "UserError": "errors",
-    "audit": "auditing",
-    "build_method": "build",
-    "claims": "statistics",
-    "compare": "results",
-    "fuse": "inference",
-    "intervals": "statistics",
-    "leaderboard": "results",
-    "load_results": "results",
-    "ranks": "statistics",
-    "significance": "statistics",
-    "simulate": "simulation",
-    "to_latex": "tables",
+    "audit": "paper.audit",
+    "build_method": "fusion.build",
+    "claims": "evaluation.significance",
+    "compare": "evaluation.results",
+    "fuse": "fusion.tiles",
+    "intervals": "evaluation.significance",
+    "leaderboard": "evaluation.results",
+    "load_results": "evaluation.results",
+    "ranks": "evaluation.significance",
+    "significance": "evaluation.significance",
+    "simulate": "degradation.simulation",
+    "to_latex": "report.tables",
 }
 
 

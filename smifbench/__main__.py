@@ -31,7 +31,7 @@ def datasets(args: argparse.Namespace) -> None:
 
 def inspect(args: argparse.Namespace) -> None:
     """Describe the hyperspectral cube in a file, and draw a quick look of it."""
-    from smifbench import inspection
+    from smifbench.data.cubes import inspection
 
     png = args.png or f"{Path(args.file).stem}.png"
     print(inspection.inspect(args.file, args.variable, args.band_axis, png))
@@ -39,9 +39,9 @@ def inspect(args: argparse.Namespace) -> None:
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
-    from smifbench.numerics import be_exact
-    from smifbench.own_fusion import describe, fuse_pair
-    from smifbench.own_pair import read_pair
+    from smifbench.system.precision import be_exact
+    from smifbench.tools.own_fusion import describe, fuse_pair
+    from smifbench.tools.own_pair import read_pair
 
     reading = ("hsi_variable", "hsi_band_axis", "msi_variable", "msi_band_axis", "wavelengths", "scale")
     fusing = ("weights", "steps", "config", "psf", "srf", "seed", "device", "memory_gb")
@@ -55,8 +55,8 @@ def fuse(args: argparse.Namespace) -> None:
 
 def cost(args: argparse.Namespace) -> None:
     """Count every network at the paper's sizes, and explain its FLOPs column cell by cell."""
-    from smifbench.files import replacing
-    from smifbench.paper_cost import paper_cost
+    from smifbench.paper.flops import paper_cost
+    from smifbench.system.files import replacing
 
     table = paper_cost()
     print(table.to_string(index=False, float_format="{:.3f}".format))
@@ -67,8 +67,8 @@ def cost(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Estimate what an experiment takes: runs, training time and disk space."""
-    from smifbench.experiment import load_experiment
-    from smifbench.plan import summary
+    from smifbench.experiment.config import load_experiment
+    from smifbench.experiment.plan import summary
 
     print(summary(load_experiment(args.config), args.tflops))
 
@@ -76,8 +76,8 @@ def plan(args: argparse.Namespace) -> None:
 def throughput(args: argparse.Namespace) -> None:
     """Measure how fast networks train, in shares of the device's rates and against a plain loop."""
     from smifbench import plugins
-    from smifbench.devices import pick_device
-    from smifbench.throughput import COLUMNS, measure_all
+    from smifbench.system.devices import pick_device
+    from smifbench.training.throughput import COLUMNS, measure_all
 
     trained = [name for name in plugins.names("methods") if plugins.method_class(name).trainable]
     methods, device = args.methods or trained, pick_device(args.device)
@@ -89,14 +89,14 @@ def throughput(args: argparse.Namespace) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Print the differences between two result folders."""
-    from smifbench import results
+    from smifbench.evaluation import results
 
     print(results.compare(args.a, args.b).to_string(index=False))
 
 
 def verify(args: argparse.Namespace) -> None:
     """Compute rows of a result folder's metrics.csv anew from the stored estimates and pairs."""
-    from smifbench.verification import verify
+    from smifbench.tools.verification import verify
 
     verdicts = verify(args.folder, None if args.all else args.rows, args.seed, args.pairs)
     for row, complaint in verdicts:
@@ -109,7 +109,7 @@ def verify(args: argparse.Namespace) -> None:
 
 def new_method(args: argparse.Namespace) -> None:
     """Write the skeleton of a new method."""
-    from smifbench import scaffold
+    from smifbench.tools import scaffold
 
     path = scaffold.new_method(args.name)
     print(f"wrote {path}; add '{args.name}: {{}}' under 'methods:' of a config and run snakemake")

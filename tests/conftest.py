@@ -41,8 +41,8 @@ def made_up(tmp_path_factory) -> tuple[Path, Path]:
     """Results, with figures and report, and pairs of a made-up experiment; tests only read them."""
     from made_up import write_grid
 
-    from smifbench.gallery import draw_figures
-    from smifbench.report import write_report
+    from smifbench.report.figures import draw_figures
+    from smifbench.report.page import write_report
 
     results, pairs = write_grid(tmp_path_factory.mktemp("made_up"))
     draw_figures(results, pairs, results / "figures")

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smifbench import degrade, provenance
-from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
-from smifbench.experiment import check_experiment
-from smifbench.identity import array_hash
+from smifbench.degradation import degrade
+from smifbench.evaluation.columns import COST_COLUMNS, METRICS_COLUMNS
+from smifbench.experiment.config import check_experiment
 from smifbench.metrics import METRICS
+from smifbench.steps import describe
+from smifbench.system.identity import array_hash
 
 CONFIG = {
     "experiment": "made_up",
@@ -31,7 +32,7 @@ def write_grid(folder: Path) -> tuple[Path, Path]:
     results, pairs = folder / "results", folder / "pairs"
     results.mkdir()
     experiment = check_experiment(CONFIG)
-    about = provenance.describe(experiment)
+    about = describe.describe(experiment)
     (results / "experiment.json").write_text(json.dumps(about))
     rng = np.random.default_rng(0)
     for dataset in CONFIG["datasets"]:

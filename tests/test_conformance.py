@@ -8,8 +8,8 @@ import yaml
 from scripts import load
 
 from smifbench import FusionProblem, UserError, build_method, metrics, plugins
+from smifbench.degradation.protocol import DEFAULT
 from smifbench.method import PAPER_RECIPE
-from smifbench.protocol import DEFAULT
 
 BANDS, MSI_BANDS = 6, 2
 DEMO = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]

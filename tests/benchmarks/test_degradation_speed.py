@@ -11,9 +11,9 @@ import pytest
 import torch
 from scipy import ndimage
 
-from smifbench.operators import blur_decimate, blur_decimate_adjoint
-from smifbench.protocol import DEFAULT, PROTOCOLS
-from smifbench.simulation import simulate
+from smifbench.degradation.operators import blur_decimate, blur_decimate_adjoint
+from smifbench.degradation.protocol import DEFAULT, PROTOCOLS
+from smifbench.degradation.simulation import simulate
 
 BANDS = 31
 RATIOS = (4, 8)

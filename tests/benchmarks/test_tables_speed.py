@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from smifbench import plugins
-from smifbench.columns import COST_COLUMNS, METRICS_COLUMNS
-from smifbench.document import write_document
+from smifbench.evaluation.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.metrics import METRICS
-from smifbench.tables import write_tables
+from smifbench.report.document import write_document
+from smifbench.report.tables import write_tables
 
 METHODS = list(yaml.safe_load((plugins.ROOT / "config" / "paper.yaml").read_text())["methods"])
 SCENES = {"cave": 5, "harvard": 8, "wdcm": 1}

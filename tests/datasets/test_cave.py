@@ -17,8 +17,9 @@ import pytest
 from conftest import SHARED
 from PIL import Image
 
-from smifbench import UserError, download, plugins, scenes
-from smifbench.archives import check_zip
+from smifbench import UserError, plugins
+from smifbench.data import download, scenes
+from smifbench.data.archives import check_zip
 
 REAL = SHARED / "data" / "CAVE"
 README = SHARED / "data" / "README.md"

@@ -7,7 +7,7 @@ import pytest
 
 from smifbench import plugins
 from smifbench.dataset import SPLITS, DataSet
-from smifbench.provenance import bibtex
+from smifbench.steps.describe import bibtex
 
 NAMES = [name for name in plugins.names("datasets") if name != "own"]  # which is nothing without a user's file
 

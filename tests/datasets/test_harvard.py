@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from smifbench import UserError, download, plugins
+from smifbench import UserError, plugins
+from smifbench.data import download
 
 harvard = sys.modules[plugins.dataset_class("harvard").__module__]
 

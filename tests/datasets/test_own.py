@@ -10,10 +10,12 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smifbench import UserError, degrade, plugins, scenes
-from smifbench.experiment import check_experiment
-from smifbench.pairs import load_pairs, load_problem
-from smifbench.spectral import gaussian_response, spectral_response
+from smifbench import UserError, plugins
+from smifbench.data import scenes
+from smifbench.data.responses import gaussian_response, spectral_response
+from smifbench.degradation import degrade
+from smifbench.degradation.pairs import load_pairs, load_problem
+from smifbench.experiment.config import check_experiment
 
 RENO = SHARED / "data" / "other" / "Reno150-150-100.mat"
 """An airborne scene of 150 x 150 pixels and 100 bands, uint16."""

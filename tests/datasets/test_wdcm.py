@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from smifbench import UserError, download, plugins
+from smifbench import UserError, plugins
+from smifbench.data import download
 
 wdcm = sys.modules[plugins.dataset_class("wdcm").__module__]
 

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from safetensors.torch import load, save
 
-from smifbench import Recipe, UserError, execution, plugins, scenes
-from smifbench.degrade import degrade
+from smifbench import Recipe, UserError, plugins
+from smifbench.data import scenes
+from smifbench.degradation import degrade as degradation
 from smifbench.errors import DamagedFile
+from smifbench.experiment import execution
 from smifbench.run import Run
-from smifbench.score_step import score_run
-from smifbench.steps import main
+from smifbench.steps.__main__ import main
+from smifbench.steps.score import score_run
 
 RUN = Run("indian_pines", "block-gauss-s2/1", 4, "ssr_net", "default", 0)
 RECIPE = Recipe(batch=1, patch=16, steps=1)
@@ -36,14 +38,14 @@ def whole(tmp_path_factory):
     dataset = plugins.build_dataset("indian_pines")
     for path in PREPARED:
         scenes.prepare(dataset, "indian_pines", (folder / path).stem, folder, folder / path)
-    degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "pairs")
+    degradation.degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "pairs")
     execution.train_run(RUN, folder / "pairs", {}, RECIPE, "cpu", folder / "state", folder / "trained")
     execution.fuse_run(RUN, folder / "pairs", {}, "cpu", folder / "trained", folder / "fused")
     return folder
 
 
 def degrade(folder):
-    degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "again")
+    degradation.degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "again")
 
 
 def train(folder):

@@ -18,8 +18,8 @@ import pytest
 from safetensors.torch import load_file
 from workbench import command, copy_code, environment, snakemake, write_config
 
-from smifbench.files import read_json
-from smifbench.verification import verify
+from smifbench.system.files import read_json
+from smifbench.tools.verification import verify
 
 pytestmark = [
     pytest.mark.slow,

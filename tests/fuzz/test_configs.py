@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smifbench import plugins
+from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
-from smifbench.experiment import check_experiment, load_experiment, recipe_of
+from smifbench.experiment.config import check_experiment, load_experiment, recipe_of
 from smifbench.method import Recipe
-from smifbench.protocol import get_protocol
 
 CONFIGS = [yaml.safe_load(path.read_text()) for path in sorted((plugins.ROOT / "config").glob("*.yaml"))]
 CONFIGS.append(

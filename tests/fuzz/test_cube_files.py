@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.io import savemat
 
 from smifbench import plugins
-from smifbench.cubes import read_cube
+from smifbench.data.cubes.reading import read_cube
 
 CODES = {"1": "u1", "2": "i2", "3": "i4", "4": "f4", "5": "f8", "12": "u2", "13": "u4", "14": "i8", "15": "u8"}
 STORED = {

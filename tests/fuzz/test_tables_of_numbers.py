@@ -11,10 +11,10 @@ from fuzzing import HOSTILE_NUMBERS, damaged, fuzzed, sentence_or
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smifbench.columns import METRICS_COLUMNS
+from smifbench.data.responses import load_response, spectral_response
+from smifbench.evaluation.columns import METRICS_COLUMNS
+from smifbench.evaluation.results import compare, leaderboard, load_results
 from smifbench.metrics import METRICS
-from smifbench.results import compare, leaderboard, load_results
-from smifbench.spectral import load_response, spectral_response
 
 WAVELENGTHS_NM = np.arange(400.0, 1000.0, 7.3)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from smifbench import plugins
-from smifbench.build import build_method
 from smifbench.errors import UserError
+from smifbench.fusion.build import build_method
 from smifbench.problem import FusionProblem
 
 cnmf = sys.modules[plugins.method_class("cnmf").__module__]

@@ -7,8 +7,8 @@ import shape_keyed
 import torch
 from torch.nn import functional as F
 
-from smifbench.build import build_method
 from smifbench.errors import UserError
+from smifbench.fusion.build import build_method
 from smifbench.plugins import method_class
 from smifbench.problem import FusionProblem
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from smifbench.build import build_method
 from smifbench.errors import UserError
+from smifbench.fusion.build import build_method
 from smifbench.problem import FusionProblem
 
 NARROW = {"width": 4, "kernel": 5}

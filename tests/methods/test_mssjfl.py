@@ -6,8 +6,8 @@ import thop
 import torch
 from torch import nn
 
-from smifbench.build import build_method
 from smifbench.errors import UserError
+from smifbench.fusion.build import build_method
 from smifbench.problem import FusionProblem
 
 NARROW = {"fh": 16, "fm": 8, "blocks": 1}

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from smifbench.build import build_method
-from smifbench.cost import count_macs, count_macs_thop, count_parameters
 from smifbench.errors import UserError
+from smifbench.evaluation.cost import count_macs, count_macs_thop, count_parameters
+from smifbench.fusion.build import build_method
 from smifbench.plugins import method_class
 from smifbench.problem import FusionProblem
 

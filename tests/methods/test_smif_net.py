@@ -6,7 +6,8 @@ from shape_keyed import fill, inputs
 from torch import nn
 from torch.nn import functional as F
 
-from smifbench import FusionProblem, UserError, build_method, cost
+from smifbench import FusionProblem, UserError, build_method
+from smifbench.evaluation import cost
 
 NARROW = {"width": 8, "layers": 1, "blocks": 1, "stages": 2}
 MODULES = ("csca", "msfe", "is2f2")

@@ -148,7 +148,7 @@ def test_scenes(wildcards):
 def blind_code(wildcards):
     """What decides the operators of a method that estimates them."""
     estimated = method_config(wildcards)["options"].get("operators") == "estimated"
-    return code("blind", "estimation") if estimated else []
+    return code("fusion/blind", "degradation/estimation") if estimated else []
 
 
 def final_outputs():

@@ -3,7 +3,7 @@
 
 rule download:
     input:
-        code("download", "archives"),
+        code("data/download", "data/archives"),
     output:
         "data/fetched/{data}.json",
     log:
@@ -24,8 +24,8 @@ rule download:
 rule prepare:
     input:
         lambda wildcards: plugin_code("datasets", reader(wildcards)),
-        code("scenes", "identity", "spectral", "cubes"),
-        code("cube_content", "cube_numpy", "cube_matlab", "cube_envi", "cube_tiff"),
+        code("data/scenes", "system/identity", "data/responses", "data/cubes/reading"),
+        code("data/cubes/content", "data/cubes/npy", "data/cubes/matlab", "data/cubes/envi", "data/cubes/tiff"),
         RESPONSES,
         fetched_files,
         source_files,
@@ -50,7 +50,15 @@ rule prepare:
 
 rule degrade:
     input:
-        code("protocol", "operators", "simulation", "degrade", "pairs", "identity", "spectral"),
+        code(
+            "degradation/protocol",
+            "degradation/operators",
+            "degradation/simulation",
+            "degradation/degrade",
+            "degradation/pairs",
+            "system/identity",
+            "data/responses",
+        ),
         prepared_sidecars,
         scenes=prepared_scenes,
     output:

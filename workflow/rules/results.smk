@@ -19,7 +19,7 @@ rule collect:
 rule cost:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
-        code("cost", "method", "problem", "devices", "memory"),
+        code("evaluation/cost", "method", "problem", "system/devices", "system/memory"),
         PUBLISHED,
         pairs=cost_pairs,
     output:
@@ -61,7 +61,7 @@ rule describe:
     input:
         [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
         [plugin_code("datasets", EXPERIMENT.reader(dataset)) for dataset in EXPERIMENT.datasets],
-        code("provenance", "experiment", "method", "protocol"),
+        code("steps/describe", "experiment/config", "method", "degradation/protocol"),
         ["methods/references.bib", "datasets/references.bib"],
     output:
         f"{RESULTS}/experiment.json",
@@ -79,7 +79,14 @@ rule describe:
 
 rule tables:
     input:
-        code("tables", "latex", "auditing", "statistics", "results", "published"),
+        code(
+            "report/tables",
+            "report/latex",
+            "paper/audit",
+            "evaluation/significance",
+            "evaluation/results",
+            "paper/published",
+        ),
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
@@ -100,7 +107,14 @@ rule tables:
 
 rule figures:
     input:
-        code("figures", "charts", "gallery", "comparison", "statistics", "results"),
+        code(
+            "report/pictures",
+            "report/charts",
+            "report/figures",
+            "report/comparison",
+            "evaluation/significance",
+            "evaluation/results",
+        ),
         rules.collect.output,
         rules.collect_cost.output,
         about=rules.describe.output[0],
@@ -126,7 +140,7 @@ rule figures:
 
 rule document:
     input:
-        code("document", "latex", "gallery"),
+        code("report/document", "report/latex", "report/figures"),
         rules.tables.output,
         rules.figures.output,
         about=rules.describe.output[0],
@@ -146,7 +160,16 @@ rule document:
 
 rule report:
     input:
-        code("report", "viewer", "comparison", "gallery", "auditing", "tables", "statistics", "results"),
+        code(
+            "report/page",
+            "report/viewer",
+            "report/comparison",
+            "report/figures",
+            "paper/audit",
+            "report/tables",
+            "evaluation/significance",
+            "evaluation/results",
+        ),
         [f"workflow/report/report.{suffix}" for suffix in ("html.j2", "css", "js")],
         PUBLISHED,
         rules.collect.output,
@@ -169,7 +192,7 @@ rule report:
 
 rule summary:
     input:
-        code("results", "statistics"),
+        code("evaluation/results", "evaluation/significance"),
         rules.collect.output,
         rules.document.output,
         rules.report.output,

@@ -4,7 +4,20 @@
 rule robustness:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("protocol", "operators", "simulation", "degrade", "robustness", "metrics", "method", "problem", "scaling", "inference", "numerics", "pairs"),
+        code(
+            "degradation/protocol",
+            "degradation/operators",
+            "degradation/simulation",
+            "degradation/degrade",
+            "steps/robustness",
+            "metrics",
+            "method",
+            "problem",
+            "fusion/scaled",
+            "fusion/tiles",
+            "system/precision",
+            "degradation/pairs",
+        ),
         blind_code,
         test_scenes,
         pairs=pairs_folder,
@@ -53,7 +66,7 @@ rule collect_robustness:
 
 rule spread:
     input:
-        code("spread", "latex", "figures"),
+        code("report/losses", "report/latex", "report/pictures"),
         rows=rules.collect_robustness.output[0],
     output:
         table=f"{RESULTS}/robustness.csv",

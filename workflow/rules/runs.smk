@@ -5,7 +5,19 @@
 rule train:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "training", "patches", "numerics", "inference", "execution", "build", "weights", "pairs"),
+        code(
+            "method",
+            "problem",
+            "fusion/scaled",
+            "training/loop",
+            "training/patches",
+            "system/precision",
+            "fusion/tiles",
+            "experiment/execution",
+            "fusion/build",
+            "fusion/weights",
+            "degradation/pairs",
+        ),
         pairs=pairs_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
@@ -34,7 +46,18 @@ rule train:
 rule fuse:
     input:
         lambda wildcards: plugin_code("methods", wildcards.method),
-        code("method", "problem", "scaling", "inference", "memory", "numerics", "execution", "build", "weights", "pairs"),
+        code(
+            "method",
+            "problem",
+            "fusion/scaled",
+            "fusion/tiles",
+            "system/memory",
+            "system/precision",
+            "experiment/execution",
+            "fusion/build",
+            "fusion/weights",
+            "degradation/pairs",
+        ),
         blind_code,
         pairs=pairs_folder,
         trained=trained_folder,
@@ -63,7 +86,7 @@ rule fuse:
 
 rule score:
     input:
-        code("metrics", "scoring", "score_step", "columns"),
+        code("metrics", "evaluation/scoring", "steps/score", "evaluation/columns"),
         pairs=pairs_folder,
         fused=f"{RESULTS}/runs/{RUN}/fused",
     output:

@@ -22,7 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from smifbench import plugins
+from smifbench import plugins  # noqa: E402
 
 GRACE_SECONDS = 25
 """What a training that is told to stop may take to finish its step and save its state."""

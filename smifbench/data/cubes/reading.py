@@ -1,0 +1,235 @@
+"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, ENVI or TIFF.
+
+The readers of the formats are `smifbench.cube_*`; here is what follows from the array and the words that they find:
+which axis holds the bands, and where the bands lie in nanometres.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from smifbench.data.cubes.content import Content
+from smifbench.data.cubes.envi import envi_files, envi_header_of, read_envi
+from smifbench.data.cubes.matlab import read_mat
+from smifbench.data.cubes.npy import read_npy, read_npz
+from smifbench.data.cubes.tiff import read_tiff
+from smifbench.errors import UserError
+
+READERS: dict[str, tuple[str, Callable[[Path, str | None], Content]]] = {
+    ".npy": ("a NumPy array", read_npy),
+    ".npz": ("a NumPy archive", read_npz),
+    ".mat": ("a MATLAB file", read_mat),
+    ".hdr": ("an ENVI image", read_envi),
+    ".tif": ("a TIFF", read_tiff),
+    ".tiff": ("a TIFF", read_tiff),
+}
+"""Formats by suffix: what messages call them, and their reader."""
+
+NM_PER_UNIT = {
+    **dict.fromkeys(("nm", "nanometers", "nanometer", "nanometres", "nanometre"), 1.0),
+    **dict.fromkeys(("um", "micrometers", "micrometer", "micrometres", "micrometre", "microns", "micron"), 1e3),
+    **dict.fromkeys(("\u00b5m", "\u03bcm", "\ufffdm"), 1e3),  # both letters mu, and one in an unknown encoding
+    **dict.fromkeys(("angstroms", "angstrom"), 0.1),
+}
+"""Spellings of the units of length."""
+
+BLOCK_VALUES = 2**22
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A cube as its file holds it.
+
+    Parameters
+    ----------
+    array
+        Values (C, H, W) in the file's own real type and scale; memory-mapped and read-only where the format allows it.
+    wavelengths_nm, bandwidths_nm
+        Band centres and full widths (C,) in nanometres, in the file's order of bands, or None where it states none.
+    variable
+        Name of the variable read, None for formats that hold a single array.
+    band_axis
+        Which axis of the stored array holds the bands.
+    format
+        The file's format in words.
+    notes
+        Sentences on what was concluded, ignored or worth knowing.
+    georeference
+        Where the image lies, in the file's own words (`cube_envi.GEOREFERENCE`, `cube_tiff.GEOREFERENCE`), or None.
+    """
+
+    array: np.ndarray
+    wavelengths_nm: np.ndarray | None
+    bandwidths_nm: np.ndarray | None
+    variable: str | None
+    band_axis: int
+    format: str
+    notes: tuple[str, ...]
+    georeference: Mapping | None = None
+
+
+def read_cube(
+    path: str | Path, variable: str | None = None, band_axis: int | None = None, bands: int | None = None
+) -> Cube:
+    """Read or map the cube of a file.
+
+    Parameters
+    ----------
+    path
+        A `.npy`, `.npz`, `.mat` (v5 to v7.3), `.tif` or `.tiff` file, or the header or the data file of an ENVI image.
+    variable
+        Which variable of a `.npz` or `.mat`, or which series (counted from "0") of a TIFF; None takes the only one with
+        three axes.
+    band_axis
+        Which axis of the stored array holds the bands. None takes what the format states (ENVI, TIFF with samples or
+        plain pages); else the only side as long as the list of wavelengths; without wavelengths the side that differs
+        from two equal ones, or the shortest if at most half as long as the next. For v7.3 the axes are MATLAB's.
+    bands
+        Number of wavelengths known from elsewhere, in place of those in the file.
+
+    Raises
+    ------
+    UserError
+        For a file that is missing, broken, of another format, without a cube or with several; a band axis that cannot
+        be told; a header that claims more than the file or the memory can hold.
+    """
+    path = Path(path).expanduser()
+    name, read = _reader(path)
+    try:
+        content = read(path, None if variable is None else str(variable))
+    except UserError:
+        raise
+    except Exception as error:  # on a broken file the libraries raise anything
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path} cannot be read as {name} ({why}); complete it or export it anew") from error
+    axis, reason = _band_axis(path, content, band_axis, bands or len(content.wavelengths))
+    array = np.moveaxis(content.array, axis, 0)
+    centres, widths, complaint = _wavelengths(content, len(array))
+    notes = (reason, *content.notes, complaint)
+    notes = tuple(filter(None, notes))
+    return Cube(array, centres, widths, content.variable, axis, content.format, notes, content.georeference)
+
+
+def files_of(path: str | Path) -> list[Path]:
+    """Return the files that hold the cube `path`: itself, or an ENVI image's header and data file."""
+    path = Path(path).expanduser()
+    return list(envi_files(path)) if _reader(path)[1] is read_envi else [path]
+
+
+def nanometres(wavelengths: Sequence[float | str], unit: str | None = None) -> np.ndarray:
+    """Return wavelengths (n,) in nanometres.
+
+    Parameters
+    ----------
+    wavelengths
+        Numbers, or their texts.
+    unit
+        Unit of length in words; without one, numbers below 100 are micrometres and others nanometres.
+
+    Raises
+    ------
+    UserError
+        For another unit, for what is no number, and for wavelengths outside 100 nm to 100 um.
+    """
+    values = _numbers(wavelengths, "wavelength")
+    values = values * _nm_per_unit(values, unit)
+    if not values.size or values.min() < 100 or values.max() > 1e5:
+        extent = f"range over {values.min():g}..{values.max():g} nm" if values.size else "are missing"
+        raise UserError(f"the wavelengths {extent}; state them in nanometres or micrometres")
+    return values
+
+
+def row_blocks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut (C, H, W) into slabs (C, h, W) of some 4 million values, so that a mapped file is never loaded whole."""
+    rows = max(1, BLOCK_VALUES // (array.shape[0] * array.shape[2]))
+    for start in range(0, array.shape[1], rows):
+        yield array[:, start : start + rows]
+
+
+def full_scale(array: np.ndarray, path: str | Path) -> float:
+    """Return the largest value of (C, H, W) rounded up to one digit (24639: 30000), at most the type's own largest.
+
+    Raises UserError, which names `path`, where no value is positive or one is infinite.
+    """
+    highest = float(np.fmax.reduce([np.fmax.reduce(block, axis=None) for block in row_blocks(array)]))
+    if not 0 < highest < math.inf:
+        raise UserError(f"{path}: the largest value is {highest:g}; set scale to the value that becomes 1")
+    digit = 10.0 ** math.floor(math.log10(highest))
+    rounded = max(highest, math.ceil(highest / digit) * digit)
+    return min(rounded, float(np.iinfo(array.dtype).max)) if array.dtype.kind in "iu" else rounded
+
+
+def _reader(path: Path) -> tuple[str, Callable[[Path, str | None], Content]]:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}" + ("; it is a folder, name a file in it" * path.is_dir()))
+    suffix = path.suffix.lower()
+    if suffix in READERS:
+        return READERS[suffix]
+    if envi_header_of(path):
+        return READERS[".hdr"]
+    raise UserError(
+        f"{path} is of no known format: give a {', '.join(READERS)} file, or lay the ENVI header beside the data file"
+    )
+
+
+def _band_axis(path: Path, content: Content, stated: int | None, bands: int) -> tuple[int, str | None]:
+    """Return the band axis, and how it was concluded where the file does not say."""
+    shape = content.array.shape
+    if stated is not None:
+        if isinstance(stated, bool) or not isinstance(stated, int) or not -3 <= stated < 3:
+            raise UserError(f"band_axis must be 0, 1 or 2, not {stated!r}")
+        return stated % 3, None
+    if content.band_axis is not None:
+        return content.band_axis, None
+    if bands and shape.count(bands) == 1:
+        axis = shape.index(bands)
+        return axis, f"band axis {axis} of {shape}, the only side as long as the list of wavelengths"
+    short, middle, long = sorted(range(3), key=shape.__getitem__)
+    if not bands or bands not in shape:
+        for axis, one, other in ((short, middle, long), (long, short, middle)):
+            if shape[one] == shape[other] != shape[axis]:
+                return axis, f"band axis {axis} of {shape}, the side that differs from two equal ones"
+        if 2 * shape[short] <= shape[middle]:
+            return short, f"band axis {short} of {shape}, the side at most half as long as the others"
+    raise UserError(f"{path}: which axis of shape {shape} holds the bands cannot be told; set band_axis to 0, 1 or 2")
+
+
+def _wavelengths(content: Content, bands: int) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
+    """Centres and widths in nanometres, or why the file's own cannot be used."""
+    if not len(content.wavelengths):
+        return None, None, None
+    try:
+        centres = nanometres(content.wavelengths, content.unit)
+        if len(centres) != bands:
+            raise UserError(f"{len(centres)} wavelengths for {bands} bands")
+        if len(content.bandwidths) != bands:
+            return centres, None, None
+        unit = _nm_per_unit(_numbers(content.wavelengths, "wavelength"), content.unit)
+        widths = _numbers(content.bandwidths, "band width") * unit
+    except UserError as error:
+        return None, None, f"the file's wavelengths are not used: {error}"
+    return centres, widths if widths.min() > 0 else None, None
+
+
+def _numbers(values: Sequence[float | str], what: str) -> np.ndarray:
+    numbers = []
+    for number, value in enumerate(values, 1):
+        try:
+            numbers.append(float(value))
+        except (TypeError, ValueError):
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise UserError(f"{what} {number} is '{str(value)[:40]}'; make it a finite number")
+    return np.array(numbers)
+
+
+def _nm_per_unit(values: np.ndarray, unit: str | None) -> float:
+    word = (unit or "unknown").strip().lower()
+    if word in NM_PER_UNIT:
+        return NM_PER_UNIT[word]
+    if word != "unknown":
+        raise UserError(f"'{word[:40]}' is no unit of length known here; use nanometers or micrometers")
+    return 1e3 if values.size and values.max() < 100 else 1.0

@@ -1,0 +1,81 @@
+"""Prepared scenes and simulated pairs on disk: the files through which the stages of the DAG talk.
+
+A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]; `<scene>.json` beside it says what it is.
+A folder of pairs holds what one protocol makes of the scenes at one ratio: `<scene>.lr_hsi.npy`, `<scene>.hr_msi.npy`,
+`<scene>.hr_hsi.npy` where the protocol rescales the reference, and `problem.npz` with the responses.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smifbench import plugins
+from smifbench.dataset import DataSet, File
+from smifbench.errors import UserError
+from smifbench.system.files import replacing, write_json
+from smifbench.system.identity import array_hash, file_hash
+
+if TYPE_CHECKING:
+    pass
+
+
+def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) -> None:
+    """Read `scene` of the data set called `name` from `raw` and write it as the prepared scene `target` (.npy).
+
+    Raises
+    ------
+    UserError
+        When the cube is not (C, H, W) float32, holds NaN or infinite values or leaves [0,1].
+    """
+    wavelengths_nm, srf = dataset.wavelengths_nm(raw), dataset.srf(raw)
+    cube = dataset.read(raw, scene)
+    _check_cube(cube, f"{name}/{scene}", len(wavelengths_nm))
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        np.save(file, cube)
+    sidecar = _identity(dataset, name, scene) | {
+        "shape": list(cube.shape),
+        "sha256": array_hash(cube),
+        "full_scale": np.asarray(dataset.full_scale(raw, scene)).tolist(),
+        "sources": {file.name: _content_hash(file) for file in dataset.scene_files(raw, scene)},
+        "wavelengths_nm": [round(float(value), 6) for value in wavelengths_nm],
+        "srf": srf.tolist(),
+    }
+    write_json(target.with_suffix(".json"), sidecar)
+
+
+def prepare_missing(dataset: DataSet, name: str, scene: str, reason: str, target: Path) -> None:
+    """Write an empty array as the prepared scene of a data set that could not be had, and the reason beside it."""
+    with replacing(target) as temporary, temporary.open("wb") as file:
+        np.save(file, np.empty((0, 0, 0), np.float32))
+    write_json(target.with_suffix(".json"), _identity(dataset, name, scene) | {"unavailable": reason})
+
+
+def _identity(dataset: DataSet, name: str, scene: str) -> dict:
+    """What a prepared scene is, apart from its values."""
+    reader = type(dataset).__module__.rpartition(".")[2]
+    version = hashlib.sha256("".join(map(file_hash, plugins.sources("datasets", reader))).encode()).hexdigest()[:12]
+    return {"name": scene, "dataset": name, "split": dataset.scenes()[scene], "reader": f"{reader} {version}"}
+
+
+def _content_hash(file: File) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _check_cube(cube: np.ndarray, name: str, bands: int) -> None:
+    if cube.ndim != 3 or len(cube) != bands:
+        raise UserError(
+            f"scene {name} was read with shape {cube.shape}, but its data set states {bands} wavelengths; "
+            "the band axis must come first"
+        )
+    if cube.dtype != np.float32:
+        raise UserError(f"scene {name} was read as {cube.dtype}; read() must return float32 in [0,1]")
+    if not np.isfinite(cube).all():
+        raise UserError(
+            f"scene {name} holds {np.count_nonzero(~np.isfinite(cube))} NaN or infinite values; mask or repair them in "
+            "the source file"
+        )
+    if cube.min() < 0 or cube.max() > 1:
+        raise UserError(f"scene {name} ranges over {cube.min():.4g}..{cube.max():.4g}; scale it into [0,1]")

@@ -1,0 +1,1 @@
+"""Wald's protocol: from prepared scenes to the pairs that methods fuse, and back from a pair to its operators."""

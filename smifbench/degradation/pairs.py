@@ -1,0 +1,84 @@
+"""Folders of simulated pairs: what one protocol makes of a data set's scenes at one ratio, as the later stages read it.
+
+A folder holds `<scene>.lr_hsi.npy`, `<scene>.hr_msi.npy`, `<scene>.hr_hsi.npy` where the protocol rescales the
+reference, `problem.npz` with the responses, and `pairs.json`.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smifbench.errors import DamagedFile
+from smifbench.problem import FusionProblem
+from smifbench.system.files import read_json, whole
+from smifbench.system.identity import array_hash
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One scene as a method meets it: arrays (C, H, W), (C, H/r, W/r), (c, H, W), with its name, split and hash."""
+
+    scene: str
+    split: str
+    hr_hsi: np.ndarray
+    lr_hsi: np.ndarray
+    hr_msi: np.ndarray
+    data: str
+
+
+def unavailable(folder: Path) -> str:
+    """Return why there are no pairs in a folder of pairs: the reason why its data set could not be had, else ""."""
+    return _about(folder)["unavailable"]
+
+
+def scene_names(folder: Path, split: str) -> list[str]:
+    """Return the names of a split's scenes, whether or not their data could be had."""
+    return [name for name, about in _about(folder)["scenes"].items() if about["split"] == split]
+
+
+def load_problem(folder: Path) -> FusionProblem:
+    """Return the fusion problem of a folder of pairs."""
+    path = folder / "problem.npz"
+    with whole(path, folder), np.load(path) as operators:
+        psf, srf, wavelengths_nm = operators["psf"], operators["srf"], operators["wavelengths_nm"]
+    ratio = _about(folder)["ratio"]
+    return FusionProblem(srf.shape[1], srf.shape[0], ratio, psf, srf, wavelengths_nm)
+
+
+def load_pairs(folder: Path, split: str) -> list[Pair]:
+    """Return the pairs of one split ("train", "val" or "test"), arrays memory-mapped.
+
+    Raises DamagedFile where a file is missing, cut off or of another shape; `check_pair` looks at every value.
+    """
+    about = _about(folder)
+    return [_load_pair(folder, name, about["scenes"][name], about["ratio"]) for name in scene_names(folder, split)]
+
+
+def _about(folder: Path) -> dict:
+    """Return what `degrade` wrote down of a folder of pairs."""
+    return read_json(folder / "pairs.json", folder)
+
+
+def data_id(images: Iterable[np.ndarray]) -> str:
+    """Short name of a pair's values: twelve digits that change when any of its images does."""
+    return hashlib.sha256("".join(map(array_hash, images)).encode()).hexdigest()[:12]
+
+
+def _load_pair(folder: Path, name: str, about: dict, ratio: int) -> Pair:
+    files = [folder / about["hr_hsi"], *(folder / f"{name}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
+    images = []
+    for file in files:
+        with whole(file, folder if file.parent == folder else file):
+            images.append(np.load(file, mmap_mode="r"))
+    hr_hsi, lr_hsi, hr_msi = images
+    shapes = [(len(hr_hsi), *(side // ratio for side in hr_hsi.shape[1:])), (len(hr_msi), *hr_hsi.shape[1:])]
+    if [lr_hsi.shape, hr_msi.shape] != shapes or {image.dtype for image in images} != {np.dtype(np.float32)}:
+        raise DamagedFile(f"the images of scene {name} in {folder} do not fit together; delete it and run snakemake")
+    return Pair(name, about["split"], hr_hsi, lr_hsi, hr_msi, about["data"])

@@ -1,0 +1,1 @@
+"""Numbers from estimates: scores, tables of results, statistics, cost."""

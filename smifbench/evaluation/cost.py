@@ -1,0 +1,431 @@
+"""What a network costs: multiply-adds by two counters, parameters, latency and memory.
+
+Both counters run the network on shape-only ("meta") tensors, so that a 1024 x 1024 image is counted exactly and in
+seconds, without its arithmetic or its memory.
+
+- fvcore counts the operators that the network runs. Here each operator has a rule or is on a short list of
+  negligible ones; any other is an error.
+- thop counts leaf modules, by rules of its own. The SMIF-NET paper's FLOPs columns hold its counts, cut off after
+  three decimals (some after two), so they can be explained only under these rules.
+"""
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from smifbench import plugins
+from smifbench.errors import UserError
+from smifbench.fusion import build
+from smifbench.method import FusionMethod
+from smifbench.problem import FusionProblem
+from smifbench.system.devices import device_name
+from smifbench.system.memory import peak_bytes
+
+PUBLISHED = plugins.ROOT / "results" / "published" / "tables_1_to_3.csv"
+"""The paper's Tables 1-3, with its FLOPs column."""
+
+NEGLIGIBLE = {
+    # One or a few operations for an element, no sum over channels, taps or pixels: arithmetic, ...
+    *("add", "addcdiv", "addcmul", "div", "lerp", "mul", "neg", "rsub", "sub"),
+    *("abs", "cos", "exp", "log", "pow", "reciprocal", "rsqrt", "sign", "sin", "sqrt", "square"),
+    # ... activations, ...
+    *("celu", "elu", "erf", "gelu", "hardtanh", "leaky_relu", "mish", "prelu", "relu6", "selu", "sigmoid", "silu"),
+    *("softplus", "softsign", "tanh"),
+    # ... and comparisons.
+    *("bitwise_and", "bitwise_or", "clamp_max", "clamp_min", "isfinite", "isnan", "le", "logical_and", "logical_not"),
+    *("logical_or", "lt", "maximum", "minimum", "ne", "nan_to_num", "where"),
+    # One pass over the elements: sums, norms, softmax. thop's count has softmax modules, fvcore's never had.
+    *("amax", "amin", "cumsum", "diff", "linalg_vector_norm", "log_softmax", "max", "mean", "min", "norm", "softmax"),
+    *("std", "std_mean", "sum", "var", "var_mean"),
+    # Pooling windows are small and hold no weights.
+    *("adaptive_max_pool2d", "avg_pool2d", "max_pool2d"),
+    # Bicubic resizing: 16 taps for an element whatever the width of the network, once or twice in a forward.
+    *("upsample_bicubic2d", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa"),
+    # FFT: log2(H W) for an element, once in a step of a solver.
+    *("complex", "conj", "fft_fft2", "fft_ifft2", "fft_irfft2", "fft_rfft2", "imag", "real", "view_as_complex"),
+    *("view_as_real",),
+    # Data movement and constants, beside those that fvcore leaves out itself.
+    *("_shape_as_tensor", "alias", "as_strided", "broadcast_tensors", "clone", "col2im", "diagonal", "expand_as"),
+    *("fill", "flip", "im2col", "index_add", "index_copy", "index_put", "index_select", "item", "lift_fresh"),
+    *("linspace", "masked_select", "meshgrid", "movedim", "moveaxis", "new_ones", "numpy_T", "ones_like", "pad"),
+    *("pixel_shuffle", "pixel_unshuffle", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d"),
+    *("reshape_as", "rot90", "scalar_tensor", "scatter", "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero"),
+}
+"""Operators that count 0 by decision, by their names in torch; each with its in-place twin."""
+
+_Sides = int | Sequence[int]
+
+
+def count_parameters(method: nn.Module) -> int:
+    """Number of trainable parameters, shared ones once; 0 for a solver."""
+    return sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
+
+
+def count_macs(method: FusionMethod, height: int, width: int) -> float:
+    """Multiply-adds of one forward of one image by fvcore.
+
+    The conventions are fvcore's own, so that counts compare with published ones: a multiply-add is 1; a layer norm
+    counts 5 and a batch norm 2 for an element, bilinear resizing 4 for an element of its output; biases and the
+    operators in `NEGLIGIBLE` count 0. Attention counts its two products, fused or not.
+
+    Parameters
+    ----------
+    method
+        Any method; it is not changed. It is counted in evaluation mode.
+    height, width
+        Size in pixels of the HR image, multiples of the ratio.
+
+    Returns
+    -------
+    float
+        A whole number, or NaN for a method that solves instead of learning.
+
+    Raises
+    ------
+    UserError
+        When the forward uses an operator without a rule (the message names it), or reads values of tensors.
+    """
+    if not method.trainable:
+        return math.nan
+    from fvcore.nn import FlopCountAnalysis  # here, because networks train on machines that do not have it
+
+    network, images = _shape_only(method, height, width)
+    analysis = FlopCountAnalysis(network, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    analysis.set_op_handle(**{f"aten::{name}{twin}": None for name in NEGLIGIBLE for twin in ("", "_")})
+    analysis.set_op_handle(
+        **{"aten::scaled_dot_product_attention": _attention, "aten::einsum": _einsum, "aten::baddbmm": _baddbmm}
+    )
+    with _without_values(method):
+        total = float(analysis.total())
+    if unknown := sorted(analysis.unsupported_ops()):
+        raise UserError(
+            f"{type(method).__name__} uses {', '.join(unknown)}, for which smifbench/cost.py has no rule; "
+            "give it a handle in count_macs, or add it to NEGLIGIBLE if it costs next to nothing"
+        )
+    return total
+
+
+def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
+    """Operations of one forward of one image under the rules of thop 0.1.1, the SMIF-NET paper's counter.
+
+    thop sees modules of exactly the types in `THOP_RULES`, and nothing else: no products of attention, no functional
+    call, no subclass. A transposed convolution costs it the kernel's area for an element of the *output*, which is
+    stride^2 too many. It counts a norm at 4 for an element if affine, else 2; a PReLU at 1; a softmax module at
+    3n - 1 for a row of n.
+
+    A module that replaces what thop would have counted in the authors' code (a softmax module by fused attention,
+    say) defines `thop_macs(*inputs, output) -> float`: what to add for a call, beside its children's counts.
+
+    Parameters and return value are those of `count_macs`.
+
+    Raises
+    ------
+    UserError
+        When the forward reads values of tensors, or the network is recurrent (thop counts it by rules not given here).
+    """
+    if not method.trainable:
+        return math.nan
+    network, images = _shape_only(method, height, width)
+    total = 0.0
+
+    def count(module: nn.Module, inputs: tuple, output: Any) -> None:
+        nonlocal total
+        if rule := THOP_RULES.get(type(module)):
+            total += rule(module, inputs[0], output)
+        if hasattr(module, "thop_macs"):
+            total += module.thop_macs(*inputs, output=output)
+
+    for module in network.modules():
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            raise UserError(f"{type(method).__name__} is recurrent; give it a rule in THOP_RULES of smifbench/cost.py")
+        module.register_forward_hook(count)
+    with torch.no_grad(), _without_values(method):
+        network(*images)
+    return total
+
+
+def _thop_convolution(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    return y.numel() * (module.in_channels // module.groups) * math.prod(module.kernel_size)
+
+
+def _thop_norm(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    affine = getattr(module, "affine", False) or getattr(module, "elementwise_affine", False)
+    return (4 if affine else 2) * x.numel()
+
+
+def _thop_softmax(module: nn.Softmax, x: Tensor, y: Tensor) -> float:
+    row = x.shape[module.dim]
+    return x.numel() // row * (3 * row - 1)
+
+
+def _thop_adaptive_pool(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    window = math.prod(x.shape[2:]) / math.prod(y.shape[2:])
+    return math.floor((window + 1) * y.numel())
+
+
+def _thop_upsample(module: nn.Upsample, x: Tensor, y: Tensor) -> float:
+    return {"nearest": 1, "linear": 5, "bilinear": 11, "bicubic": 259}.get(module.mode, 0) * y.numel()
+
+
+THOP_RULES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], float]] = {
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _thop_convolution),
+    **dict.fromkeys((nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), _thop_convolution),
+    nn.Linear: lambda module, x, y: y.numel() * module.in_features,
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm), _thop_norm),
+    **dict.fromkeys((nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm), _thop_norm),
+    nn.PReLU: lambda module, x, y: x.numel(),
+    nn.Softmax: _thop_softmax,
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), lambda module, x, y: y.numel()),
+    **dict.fromkeys((nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d), _thop_adaptive_pool),
+    **dict.fromkeys((nn.Upsample, nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), _thop_upsample),
+}
+"""thop's rules: (module, input, output) -> operations. Modules of other types count 0."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Median latency in milliseconds, peak memory in MB (10^6 bytes) and the device that they were taken on."""
+
+    latency_ms: float
+    peak_memory_mb: float
+    device: str
+
+
+def measure(
+    method: FusionMethod, height: int, width: int, repeats: int = 10, device: str | torch.device = "cpu"
+) -> Measurement:
+    """Time one forward of one image and find its peak memory.
+
+    Parameters
+    ----------
+    method
+        Any method, solvers included; it is moved to `device` and left in evaluation mode.
+    height, width
+        Size in pixels of the HR image, multiples of the ratio. The images are uniform noise.
+    repeats
+        Timed forwards, after one that is not timed; at least 1.
+    device
+        Where to run, such as `"cpu"` or `"cuda"`.
+
+    Returns
+    -------
+    Measurement
+        Median wall time of the timed forwards. Memory is that of weights, both images and the largest sum of tensors
+        that torch held at once during the forward (in torch's allocator on a GPU; on a CPU as torch's profiler sees
+        it, which is blind to what NumPy and SciPy allocate).
+    """
+    device = torch.device(device)
+    method.to(device).eval()
+    generator = torch.Generator().manual_seed(0)
+    shapes = _images(method, height, width)
+    images = [torch.rand(image.shape, generator=generator).to(device, image.dtype) for image in shapes]
+    with torch.no_grad():
+        peak = peak_bytes(lambda: method(*images), device)
+        seconds = [_seconds(method, images, device) for _ in range(repeats)]
+    resident = sum(tensor.nbytes for tensor in (*method.parameters(), *method.buffers(), *images))
+    return Measurement(1e3 * statistics.median(seconds), (resident + peak) / 1e6, device_name(device))
+
+
+def cost_row(
+    dataset: str,
+    method: str,
+    variant: str,
+    problem: FusionProblem,
+    options: dict,
+    height: int,
+    width: int,
+    repeats: int = 10,
+    device: str | torch.device = "cpu",
+) -> dict[str, object]:
+    """Build a method and return its row of `cost.csv`.
+
+    Parameters
+    ----------
+    dataset, method, variant
+        Names that the row carries.
+    problem, options
+        What the method is built for and with.
+    height, width
+        Size in pixels of one test image.
+    repeats, device
+        See `measure`.
+
+    Returns
+    -------
+    dict
+        A value for each of `COST_COLUMNS`. `gmacs` and `gmacs_thop` are in 10^9, NaN for solvers. `published_tflops` is
+        the paper's FLOPs cell in 10^12, NaN where it has none, or where options make the network another one.
+    """
+    network = build.build_method(method, problem, **options)
+    measured = measure(network, height, width, repeats, device)
+    return {
+        "dataset": dataset,
+        "ratio": problem.ratio,
+        "method": method,
+        "variant": variant,
+        "height": height,
+        "width": width,
+        "params": count_parameters(network),
+        "gmacs": count_macs(network, height, width) / 1e9,
+        "gmacs_thop": count_macs_thop(network, height, width) / 1e9,
+        "published_tflops": math.nan if options else published_tflops(dataset, problem.ratio, method),
+        "latency_ms": measured.latency_ms,
+        "peak_memory_mb": measured.peak_memory_mb,
+        "device": measured.device,
+    }
+
+
+def published_tflops(dataset: str, ratio: int, method: str) -> float:
+    """Return the FLOPs cell, in 10^12, of the SMIF-NET paper's Tables 1-3; NaN where there is none."""
+    rows = _read_table(PUBLISHED)
+    cells = rows.loc[(rows.dataset == dataset) & (rows.ratio == ratio) & (rows.method == method), "flops_1e12"]
+    return float(cells.iloc[0]) if len(cells) else math.nan
+
+
+@cache
+def _read_table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+def _images(method: FusionMethod, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Shape-only images of a batch of one, in the precision of the weights."""
+    problem = method.problem
+    if height % problem.ratio or width % problem.ratio:
+        raise UserError(f"an image of {height} x {width} is no multiple of ratio {problem.ratio}; crop it")
+    dtype = next((parameter.dtype for parameter in method.parameters()), torch.float32)
+    lr_size = height // problem.ratio, width // problem.ratio
+    return (
+        torch.empty(1, problem.bands, *lr_size, dtype=dtype, device="meta"),
+        torch.empty(1, problem.msi_bands, height, width, dtype=dtype, device="meta"),
+    )
+
+
+def _shape_only(method: FusionMethod, height: int, width: int) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
+    """Copy a method without its values, in evaluation mode, and make images for it."""
+    shapes: dict[int, Any] = {id(buffer): torch.empty_like(buffer, device="meta") for buffer in method.buffers()}
+    for parameter in method.parameters():
+        shapes[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+    return copy.deepcopy(method, shapes).eval(), _images(method, height, width)
+
+
+@contextmanager
+def _without_values(method: FusionMethod) -> Iterator[None]:
+    """Let a forward run, and be traced, on shape-only tensors; tell in one sentence when it cannot."""
+    idle = {
+        "__init__": lambda self, *args, **kwargs: None,
+        "__enter__": lambda self: self,
+        "__exit__": lambda *args: None,
+    }
+    try:
+        # Autocast refuses the "meta" device. It changes precision, which no count depends on.
+        with mock.patch.multiple(torch.autocast, **idle), _TraceableConvolutions():
+            yield
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise
+        raise UserError(
+            f"{type(method).__name__} cannot be counted, because its forward reads values of tensors or mixes devices "
+            f"({str(error).splitlines()[0]}); branch on shapes only and keep constants as buffers"
+        ) from error
+
+
+class _TraceableConvolutions(TorchFunctionMode):
+    """Call convolutions by the operator that the tracer records.
+
+    That operator is `aten::_convolution`. Real tensors reach it from `conv2d`; shape-only ones take a short cut around
+    it, of which nothing would be recorded.
+    """
+
+    def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if function in (torch.conv1d, torch.conv2d, torch.conv3d):
+            return _convolution(*args, **kwargs)
+        if function in (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d):
+            return _transposed_convolution(*args, **kwargs)
+        return function(*args, **kwargs)
+
+
+def _convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Sides = 1,
+    padding: _Sides | str = 0,
+    dilation: _Sides = 1,
+    groups: int = 1,
+) -> Tensor:
+    axes = weight.ndim - 2
+    stride, dilation = _each(stride, axes), _each(dilation, axes)
+    if padding == "same":
+        spare = [(side - 1) * step for side, step in zip(weight.shape[2:], dilation, strict=True)]
+        x = F.pad(x, [part for both in reversed(spare) for part in (both // 2, both - both // 2)])
+    padding = _each(0 if isinstance(padding, str) else padding, axes)
+    switches = False, False, False, False
+    return torch._convolution(x, weight, bias, stride, padding, dilation, False, _each(0, axes), groups, *switches)
+
+
+def _transposed_convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _Sides = 1,
+    padding: _Sides = 0,
+    output_padding: _Sides = 0,
+    groups: int = 1,
+    dilation: _Sides = 1,
+) -> Tensor:
+    axes = weight.ndim - 2
+    stride, padding, extra, dilation = (_each(sides, axes) for sides in (stride, padding, output_padding, dilation))
+    switches = False, False, False, False
+    return torch._convolution(x, weight, bias, stride, padding, dilation, True, extra, groups, *switches)
+
+
+def _each(sides: _Sides, axes: int) -> list[int]:
+    return [sides] * axes if isinstance(sides, int) else list(sides) * (axes // len(sides))
+
+
+def _shape(value: torch._C.Value) -> list[int]:
+    return value.type().sizes()
+
+
+def _attention(inputs: list, outputs: list) -> int:
+    """Products query key^T (L x E x S) and map value (L x S x V) of each head."""
+    query, key, value = (_shape(tensor) for tensor in inputs[:3])
+    return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def _baddbmm(inputs: list, outputs: list) -> int:
+    return math.prod(_shape(inputs[1])) * _shape(inputs[2])[-1]
+
+
+def _einsum(inputs: list, outputs: list) -> float:
+    """Product of all sides; fvcore's own rule rounds it, which is left for three factors and more."""
+    terms = inputs[0].toIValue().replace(" ", "").split("->")[0].split(",")
+    factors = list(inputs[1].node().inputs())
+    if len(terms) != 2 or "." in "".join(terms):
+        from fvcore.nn.jit_handles import einsum_flop_jit
+
+        return einsum_flop_jit(inputs, outputs)
+    return math.prod(dict(zip("".join(terms), [*_shape(factors[0]), *_shape(factors[1])], strict=True)).values())
+
+
+def _seconds(method: FusionMethod, images: list[Tensor], device: torch.device) -> float:
+    started = time.perf_counter()
+    method(*images)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

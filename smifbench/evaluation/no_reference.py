@@ -1,0 +1,136 @@
+"""Quality of a fused image without a reference: how well it explains the two images that it was made from.
+
+Consistency is the first property of Wald's protocol (L. Wald, T. Ranchin, M. Mangolini, "Fusion of Satellite Images of
+Different Spatial Resolutions", Photogrammetric Engineering & Remote Sensing 63(6):691-699, 1997) in both directions:
+the result blurred to the LR-HSI, and the result under the spectral response to the HR-MSI. QNR compares relations
+between bands at the two resolutions instead and needs no operator but for one reduction of the MSI (L. Alparone,
+B. Aiazzi, S. Baronti, A. Garzelli, F. Nencini, M. Selva, "Multispectral and Panchromatic Data Fusion Assessment Without
+Reference", Photogrammetric Engineering & Remote Sensing 74(2):193-200, 2008; exponents 1). There the second image has
+one band. Here every band of the MSI takes its place in turn, and D_s is the mean over all pairs of bands.
+
+None of these numbers tells a good result from a bad one that is consistent as well: a reference image does.
+"""
+
+import numpy as np
+import torch
+
+from smifbench import metrics
+from smifbench.degradation.operators import apply_srf, blur_decimate
+
+BLOCK = 32
+"""Side of a block of QNR in HR pixels, rounded to a multiple of the ratio."""
+
+
+def assess(
+    estimate: np.ndarray, lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, srf: np.ndarray, ratio: int
+) -> dict[str, float | dict[str, float]]:
+    """Compute every quality of this module.
+
+    Parameters
+    ----------
+    estimate
+        Fused image (C, H, W).
+    lr_hsi, hr_msi
+        What it was made from, (C, H/r, W/r) and (c, H, W), in the units of the estimate.
+    psf, srf, ratio
+        Operators as in `FusionProblem`, known or estimated.
+
+    Returns
+    -------
+    dict
+        `spectral_consistency` and `spatial_consistency`, each with `rmse`, `sam` in degrees and `ergas`; `d_lambda`,
+        `d_s` and `qnr`.
+    """
+    lr_msi = blur_decimate(torch.from_numpy(hr_msi), psf, ratio).numpy()
+    distortions = {"d_lambda": d_lambda(estimate, lr_hsi, ratio), "d_s": d_s(estimate, hr_msi, lr_hsi, lr_msi, ratio)}
+    return {
+        "spectral_consistency": spectral_consistency(estimate, lr_hsi, psf, ratio),
+        "spatial_consistency": spatial_consistency(estimate, hr_msi, srf, ratio),
+        **distortions,
+        "qnr": (1 - distortions["d_lambda"]) * (1 - distortions["d_s"]),
+    }
+
+
+def spectral_consistency(estimate: np.ndarray, lr_hsi: np.ndarray, psf: np.ndarray, ratio: int) -> dict[str, float]:
+    """RMSE, SAM and ERGAS of the estimate (C, H, W), blurred and decimated, against the LR-HSI (C, H/r, W/r)."""
+    return _differences(lr_hsi, blur_decimate(torch.from_numpy(estimate), psf, ratio).numpy(), ratio)
+
+
+def spatial_consistency(estimate: np.ndarray, hr_msi: np.ndarray, srf: np.ndarray, ratio: int) -> dict[str, float]:
+    """RMSE, SAM and ERGAS of the estimate (C, H, W) under the response (c, C) against the HR-MSI (c, H, W)."""
+    return _differences(hr_msi, apply_srf(torch.from_numpy(estimate), srf).numpy(), ratio)
+
+
+def d_lambda(estimate: np.ndarray, lr_hsi: np.ndarray, ratio: int) -> float:
+    """Spectral distortion: mean over all pairs of different HSI bands of |Q(fused, fused) - Q(LR, LR)|; 0 is best.
+
+    `estimate` is (C, H, W) and `lr_hsi` (C, H/r, W/r); 0 for a single band.
+    """
+    side = _block(estimate.shape, ratio)
+    change = np.abs(q_index(estimate, estimate, side) - q_index(lr_hsi, lr_hsi, side // ratio))
+    pairs = len(change) * (len(change) - 1)
+    return float(change.sum() / pairs) if pairs else 0.0
+
+
+def d_s(estimate: np.ndarray, hr_msi: np.ndarray, lr_hsi: np.ndarray, lr_msi: np.ndarray, ratio: int) -> float:
+    """Spatial distortion: mean over all pairs of an HSI and an MSI band of |Q(fused, MSI) - Q(LR, LR MSI)|; 0 is best.
+
+    Shapes are (C, H, W), (c, H, W), (C, H/r, W/r) and (c, H/r, W/r).
+    """
+    side = _block(estimate.shape, ratio)
+    return float(np.abs(q_index(estimate, hr_msi, side) - q_index(lr_hsi, lr_msi, side // ratio)).mean())
+
+
+def q_index(first: np.ndarray, second: np.ndarray, side: int) -> np.ndarray:
+    """Universal image quality index of every band of one image with every band of another, the mean over blocks.
+
+    Z. Wang, A. C. Bovik, "A Universal Image Quality Index", IEEE Signal Processing Letters 9(3):81-84, 2002.
+
+    Parameters
+    ----------
+    first, second
+        (C, H, W) and (c, H, W).
+    side
+        Side of the blocks, which do not overlap; rows and columns beyond the last whole block do not count.
+
+    Returns
+    -------
+    np.ndarray
+        (C, c), each in [-1, 1]. A quotient 0/0 counts as 1: two flat blocks differ by their means alone.
+    """
+    height, width = first.shape[1:]
+    total, count = np.zeros((len(first), len(second))), 0
+    for top in range(0, height - side + 1, side):
+        for left in range(0, width - side + 1, side):
+            block = (slice(None), slice(top, top + side), slice(left, left + side))
+            x, y = (image[block].reshape(len(image), -1).astype(np.float64) for image in (first, second))
+            total += _q_of_block(x, y)
+            count += 1
+    return total / count
+
+
+def _q_of_block(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Q (C, c) of the bands of two blocks, (C, n) and (c, n)."""
+    mean_x, mean_y = x.mean(1), y.mean(1)
+    x, y = x - mean_x[:, None], y - mean_y[:, None]
+    power_x, power_y = np.square(x).sum(1), np.square(y).sum(1)
+    return _quotient(2 * np.outer(mean_x, mean_y), np.add.outer(mean_x**2, mean_y**2)) * _quotient(
+        2 * x @ y.T, np.add.outer(power_x, power_y)
+    )
+
+
+def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.ones_like(denominator), where=denominator > 0)
+
+
+def _block(shape: tuple[int, ...], ratio: int) -> int:
+    """Side of the HR blocks: about `BLOCK`, a multiple of the ratio, and not beyond the image."""
+    return ratio * max(1, min(round(BLOCK / ratio), min(shape[1:]) // ratio))
+
+
+def _differences(measured: np.ndarray, modelled: np.ndarray, ratio: int) -> dict[str, float]:
+    return {
+        "rmse": metrics.rmse(measured, modelled),
+        "sam": metrics.sam(measured, modelled),
+        "ergas": metrics.ergas(measured, modelled, ratio),
+    }

@@ -1,0 +1,36 @@
+"""Scoring one scene: a pair that is whole, and the metrics of its estimate."""
+
+from pathlib import Path
+
+import numpy as np
+
+from smifbench import metrics
+from smifbench.degradation.pairs import Pair, data_id
+from smifbench.errors import DamagedFile
+from smifbench.system.files import whole
+
+
+def score_pair(pair: Pair, facts: dict, fused: Path, ratio: int) -> dict:
+    """Return what a row of `metrics.csv` says of one scene: its data id, the metrics of its estimate, the time taken.
+
+    Raises DamagedFile when the pair or the estimate is not whole any more.
+    """
+    check_pair(pair)
+    row = {"scene": pair.scene, "data": pair.data}
+    if facts["status"] == "ok":
+        path = fused / f"{pair.scene}.npy"
+        with whole(path, fused):
+            estimate = np.load(path)
+        row |= metrics.score(np.asarray(pair.hr_hsi), estimate, ratio)
+        row["fuse_seconds"] = facts["fuse_seconds"][pair.scene]
+    return row
+
+
+def check_pair(pair: Pair) -> None:
+    """Hash a pair's values; raises DamagedFile where they are not those that were simulated."""
+    found = data_id([pair.hr_hsi, pair.lr_hsi, pair.hr_msi])
+    if found != pair.data:
+        raise DamagedFile(
+            f"the images of scene {pair.scene} have the hash {found} and not {pair.data}, with which they were "
+            "simulated; delete their folder under data/pairs and their file under data/scenes, and run snakemake"
+        )

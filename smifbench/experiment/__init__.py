@@ -1,0 +1,1 @@
+"""Experiments: their configs, what they will take, and what became of their runs."""

@@ -1,0 +1,237 @@
+"""An experiment: a config file, checked against its schema and the plug-ins, and the grid of runs that it asks for."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from smifbench import plugins
+from smifbench.dataset import DataSet
+from smifbench.errors import UserError, unknown
+from smifbench.method import PAPER_RECIPE, Recipe
+from smifbench.run import Run
+
+SCHEMA = plugins.ROOT / "workflow" / "schemas" / "experiment.schema.yaml"
+
+
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+"""To JSON Schema 4.0 is an integer too, but it is no number of images and names another folder than 4."""
+
+LARGEST_CONFIG = 100_000
+"""Values in a config; only aliases of aliases make more."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked config with all defaults filled in; `methods` maps (method, variant) to {"options", "recipe"}."""
+
+    name: str
+    note: str
+    datasets: dict[str, dict]
+    protocols: list[str]
+    ratios: list[int]
+    seeds: list[int]
+    recipe: str
+    training: dict
+    methods: dict[tuple[str, str], dict]
+    threads: int
+    device: str
+    memory_gb: float | None
+    test_protocols: list[str]
+    test_ratios: list[int]
+
+    def reader(self, dataset: str) -> str:
+        """Name of the file under `datasets/` that reads a data set: its own name, unless the config states `reader`."""
+        return self.datasets[dataset].get("reader", dataset)
+
+    def options(self, dataset: str) -> dict:
+        """Return the options of a data set's reader."""
+        return {key: value for key, value in self.datasets[dataset].items() if key != "reader"}
+
+    def build_dataset(self, dataset: str) -> DataSet:
+        """Build the data set of that name; raises UserError for an unknown reader or option."""
+        return plugins.build_dataset(self.reader(dataset), **self.options(dataset))
+
+    def data_id(self, dataset: str) -> str:
+        """Name of a data set's folder under `data/`: other options, other folder, so experiments do not collide."""
+        about = self.datasets[dataset]
+        digits = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
+        return f"{dataset}-{digits}" if about else dataset
+
+    def settings(self) -> list[tuple[str, str, int]]:
+        """Return all (dataset, protocol, ratio)."""
+        return list(product(self.datasets, self.protocols, self.ratios))
+
+    def runs(self) -> list[Run]:
+        """Return the whole grid; a method without randomness has the first seed alone."""
+        return [
+            Run(*setting, method, variant, seed)
+            for setting in self.settings()
+            for method, variant in self.methods
+            for seed in (self.seeds if plugins.is_random(method) else self.seeds[:1])
+        ]
+
+    def tests(self, run: Run) -> list[tuple[str, int]]:
+        """Return protocol and ratio of every robustness test of a run; the first is how it was trained."""
+        protocols = dict.fromkeys([run.protocol, *self.test_protocols])
+        ratios = [ratio for ratio in self.test_ratios if ratio not in self.ratios and run.ratio == self.ratios[0]]
+        return [*((protocol, run.ratio) for protocol in protocols), *((run.protocol, ratio) for ratio in ratios)]
+
+
+def load_experiment(path: str | Path) -> Experiment:
+    """Read and check a config file; raises UserError with the file, the key and the remedy."""
+    path = Path(path)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"config file {path} does not exist") from error
+    except OSError as error:
+        raise UserError(f"config file {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that do not exist are a ValueError
+        raise UserError(f"config file {path} is not valid YAML: {error}") from error
+    return check_experiment(config, str(path))
+
+
+def check_experiment(config: dict, source: str = "config") -> Experiment:
+    """Check a parsed config against the schema and the plug-ins and fill in the defaults.
+
+    Parameters
+    ----------
+    config
+        The parsed YAML.
+    source
+        What error messages call it, usually the file's path.
+
+    Raises
+    ------
+    UserError
+        One sentence: the key, what is wrong, and the nearest valid name.
+    """
+    try:
+        filled = _fill(config, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+        methods = filled.pop("methods")
+        experiment = Experiment(
+            name=filled.pop("experiment"),
+            methods={_split_variant(key): value for key, value in methods.items()},
+            **filled,
+        )
+        for method in methods:
+            if f"{method}/default" in methods:
+                raise UserError(f"methods holds both {method} and {method}/default, which are the same; drop one")
+        _check_names(experiment)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return experiment
+
+
+def _fill(config: dict, schema: dict) -> dict:
+    """Validate `config` and return a copy with the schema's defaults."""
+    _refuse_foreign(config)
+    validator = _Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is not None:
+        raise _sentence(error)
+    filled = {key: config.get(key, about.get("default")) for key, about in schema["properties"].items()}
+    empty = {"options": {}, "recipe": {}}
+    return {**filled, "methods": {name: {**empty, **about} for name, about in config["methods"].items()}}
+
+
+def _refuse_foreign(config: object) -> None:
+    """Refuse what YAML can hold and a job's command line cannot: dates, binary data, keys that are no text, ..."""
+    pending = [("", config)]
+    for _ in range(LARGEST_CONFIG):
+        if not pending:
+            return
+        where, value = pending.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str) or not _is_plain(key):
+                    raise UserError(
+                        f"the key {key!r:.40} in {where or 'the config'} is no plain text; put it in quotes"
+                    )
+            pending += [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
+        elif isinstance(value, list):
+            pending += [(where, item) for item in value]
+        elif not _is_plain(value):
+            raise UserError(f"key '{where}': {value!r:.40} is neither text, a finite number, true, false nor null")
+    raise UserError(f"the config holds more than {LARGEST_CONFIG} values; write it without nested aliases")
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" not in value and value == value.encode(errors="ignore").decode()
+    return value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _sentence(error: jsonschema.ValidationError) -> UserError:
+    """Tell a schema error as one sentence with the path of the key."""
+    where = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties" and error.schema.get("additionalProperties") is False:
+        known = error.schema["properties"]
+        key = next(key for key in error.instance if key not in known)
+        return unknown(f"key in {where}" if where else "key", key, known)
+    if error.validator == "required":
+        key = next(key for key in error.validator_value if key not in error.instance)
+        return UserError(f"the key '{key}' is missing: {error.schema['properties'][key]['description']}")
+    if not where:
+        return UserError(f"the config must be a mapping of keys to values, not {type(error.instance).__name__}")
+    hint = error.schema.get("description", "")
+    return UserError(f"key '{where}': {error.message:.300}. {hint}".rstrip())
+
+
+def _split_variant(key: str) -> tuple[str, str]:
+    method, _, variant = key.partition("/")
+    return method, variant or "default"
+
+
+def _check_names(experiment: Experiment) -> None:
+    from smifbench.degradation.protocol import get_protocol
+
+    for name in experiment.datasets:
+        experiment.build_dataset(name)
+    for protocol in experiment.protocols:
+        get_protocol(protocol)
+    _check_tests(experiment)
+    for (method, _), about in experiment.methods.items():
+        known = plugins.method_options(plugins.method_class(method))
+        for option in about["options"]:
+            if option not in known:
+                raise unknown(f"option of method {method}", option, known)
+
+
+def _check_tests(experiment: Experiment) -> None:
+    """Refuse robustness tests whose rows could not be told apart, or whose protocols no trained network can meet."""
+    from smifbench.degradation.protocol import get_protocol
+
+    if not experiment.test_protocols and not experiment.test_ratios:
+        return
+    if len(experiment.protocols) > 1:
+        raise UserError("test_protocols and test_ratios need one training protocol; leave one in protocols")
+    for id in [*experiment.protocols, *experiment.test_protocols]:
+        protocol = get_protocol(id)
+        if protocol.scaling != "none":
+            raise UserError(f"protocol {id} rescales the reference, so it cannot be tested against; leave it out")
+        for ratio in experiment.ratios:
+            protocol.psf(ratio)
+    for ratio in experiment.test_ratios:
+        get_protocol(experiment.protocols[0]).psf(ratio)
+
+
+def recipe_of(method: str, base: str, *changes: dict) -> Recipe:
+    """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
+    recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
+    for change in changes:
+        if {"epochs", "steps", "seconds"} & change.keys():
+            change = {"steps": None, "seconds": None, **change}  # a budget takes the place of one of another kind
+        recipe = replace(recipe, **change)
+    return recipe

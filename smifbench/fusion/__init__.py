@@ -1,0 +1,1 @@
+"""Building methods and fusing pairs with them."""

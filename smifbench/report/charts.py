@@ -1,0 +1,184 @@
+"""Charts of numbers, which the SMIF-NET paper lacks; each function draws from tidy frames and returns a figure.
+
+`looks` maps a method's title to its colour, dash and marker (`smifbench.report.pictures.styles`). Frames that
+were prepared for a chart name methods by `title` and settings (a data set and ratio) by `setting`.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
+
+from smifbench.report.pictures import COLUMNS, STYLE, WIDTH, Looks
+
+CLIQUE = "#0072B2"
+
+
+def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks) -> Figure:
+    """Mean PSNR of every network against `x` on a log axis, the bubble's area by `size`; a panel for each setting.
+
+    Parameters
+    ----------
+    points
+        A row for each network: `setting`, `title`, `psnr` in dB, `params`, `gmacs`.
+    x, size
+        "params" or "gmacs".
+    looks
+        Colours and markers by title.
+    """
+    labels = {"params": "parameters (10$^6$)", "gmacs": "multiply-adds of one test image (10$^9$)"}
+    units = {"params": 1e6, "gmacs": 1.0}
+
+    def draw(axis: Axes, rows: pd.DataFrame) -> None:
+        for row in rows.itertuples():
+            area = 30 + 370 * getattr(row, size) / rows[size].max()
+            look = looks[row.title]
+            axis.scatter(
+                getattr(row, x) / units[x],
+                row.psnr,
+                s=area,
+                c=look["color"],
+                marker=look["marker"],
+                alpha=0.75,
+                edgecolors="k",
+                linewidths=0.5,
+            )
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axis.xaxis.set_minor_formatter("{x:g}")
+        axis.margins(0.15)
+
+    area = labels[size].split(" (")[0]
+    note = f"A marker's area grows with its {area}."
+    return _panels(points, draw, looks, labels[x], "PSNR (dB)", note, marks=True)
+
+
+def training_curves(histories: pd.DataFrame, looks: Looks) -> Figure:
+    """PSNR on the validation scenes over the training budget: `setting`, `title`, `step`, `val_psnr`."""
+
+    def draw(axis: Axes, rows: pd.DataFrame) -> None:
+        for title, history in rows.groupby("title", sort=False):
+            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **_line(looks[title]))
+        # The first steps would squeeze what matters into the upper edge.
+        axis.set_ylim(bottom=np.nanquantile(rows.val_psnr, 0.1))
+
+    return _panels(histories, draw, looks, "fraction of the training budget", "validation PSNR (dB)")
+
+
+def band_psnr(bands: pd.DataFrame, looks: Looks) -> Figure:
+    """PSNR of every band of one test scene: `setting`, `title`, `nm`, `psnr`."""
+
+    def draw(axis: Axes, rows: pd.DataFrame) -> None:
+        for title, curve in rows.sort_values("nm", kind="stable").groupby("title", sort=False):
+            axis.plot(curve.nm, curve.psnr, linewidth=1, **_line(looks[title]))
+
+    return _panels(bands, draw, looks, "wavelength (nm)", "PSNR (dB)")
+
+
+def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
+    """PSNR of every test scene and seed, a line of points for each method with a bar at the median.
+
+    `scores` holds `setting`, `title`, `psnr`.
+    """
+    titles = list(dict.fromkeys(scores.title))
+
+    def draw(axis: Axes, rows: pd.DataFrame) -> None:
+        for place, title in enumerate(titles):
+            values = rows.psnr[rows.title == title]
+            look = looks[title]
+            axis.scatter(values, np.full(len(values), place), s=14, c=look["color"], marker=look["marker"], alpha=0.6)
+            axis.plot([values.median()] * 2, [place - 0.35, place + 0.35], color="k", linewidth=1.2)
+        axis.set(yticks=range(len(titles)), yticklabels=titles, ylim=(len(titles) - 0.4, -0.6))
+        axis.tick_params(axis="y", length=0)
+
+    return _panels(scores, draw, {}, "PSNR (dB)", "", height=0.5 + 0.17 * len(titles))
+
+
+def critical_difference(ranks: Mapping[str, float], difference: float) -> Figure:
+    """Mean ranks of the methods (1 is the best) on a line; a bar joins methods that do not differ significantly.
+
+    Demsar, Journal of Machine Learning Research 7, 2006. `difference` is that between mean ranks which is significant.
+    """
+    ordered = sorted(ranks.items(), key=lambda item: item[1])
+    groups = _cliques([rank for _, rank in ordered], difference)
+    half = -(-len(ordered) // 2)
+    with plt.rc_context(STYLE):
+        bars = 0.16 * len(groups)
+        height = 0.65 + bars + 0.17 * half
+        figure = plt.figure(figsize=(WIDTH, height))
+        axis = figure.add_axes((0.2, 0, 0.6, 1))
+        lowest, highest = 1, len(ordered)
+        axis.set(xlim=(lowest, highest), ylim=(height, 0))
+        axis.axis("off")
+        top = 0.5
+        axis.plot([lowest, highest], [top, top], "k", linewidth=0.8, clip_on=False)
+        for tick in range(lowest, highest + 1):
+            axis.plot([tick, tick], [top - 0.05, top], "k", linewidth=0.8, clip_on=False)
+            axis.text(tick, top - 0.08, str(tick), ha="center", va="bottom", fontsize=7)
+        shown = min(difference, highest - lowest)
+        axis.plot([lowest, lowest + shown], [0.2, 0.2], "k", linewidth=1.5, clip_on=False)
+        axis.text(lowest, 0.15, f"critical difference {difference:.2f}", ha="left", va="bottom", fontsize=7)
+        for index, (start, stop) in enumerate(groups):
+            y = top + 0.12 + 0.16 * index
+            ends = [ordered[start][1] - 0.04, ordered[stop][1] + 0.04]
+            axis.plot(ends, [y, y], color=CLIQUE, linewidth=3, solid_capstyle="round", clip_on=False)
+        span = highest - lowest
+        for index, (title, rank) in enumerate(ordered):
+            left = index < half
+            y = top + 0.15 + bars + 0.17 * (index if left else len(ordered) - 1 - index)
+            edge = lowest - 0.02 * span if left else highest + 0.02 * span
+            axis.plot([rank, rank, edge], [top, y, y], "k", linewidth=0.6, clip_on=False)
+            name = f"{title}  {rank:.2f}" if left else f"{rank:.2f}  {title}"
+            axis.text(edge, y, f" {name} ", ha="right" if left else "left", va="center", clip_on=False)
+    return figure
+
+
+def _cliques(ranks: list[float], difference: float) -> list[tuple[int, int]]:
+    """First and last place of every longest stretch of sorted `ranks` that spans no more than `difference`."""
+    found: list[tuple[int, int]] = []
+    for start in range(len(ranks)):
+        stop = max(place for place in range(start, len(ranks)) if ranks[place] - ranks[start] <= difference)
+        if stop > start and (not found or stop > found[-1][1]):
+            found.append((start, stop))
+    return found
+
+
+def _line(look: Mapping) -> dict:
+    return {key: look[key] for key in ("color", "linestyle")}
+
+
+def _panels(
+    rows: pd.DataFrame,
+    draw: Callable[[Axes, pd.DataFrame], None],
+    looks: Looks,
+    xlabel: str,
+    ylabel: str,
+    note: str = "",
+    marks: bool = False,
+    height: float = 2.3,
+) -> Figure:
+    """Two panels a row, one for each setting, with one legend of the methods below: of marks, or else of lines."""
+    groups = list(rows.groupby("setting", sort=False))
+    columns = min(2, len(groups))
+    lines = -(-len(groups) // columns)
+    legend = list(dict.fromkeys(rows.title)) if looks else []
+    foot = 0.2 * bool(note) + 0.17 * -(-len(legend) // COLUMNS)
+    with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
+        figure, axes = plt.subplots(lines, columns, figsize=(WIDTH, 0.3 + lines * height + foot), squeeze=False)
+        for axis in axes.flat[len(groups) :]:
+            axis.axis("off")
+        for axis, (title, group) in zip(axes.flat, groups, strict=False):
+            draw(axis, group)
+            axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+            axis.grid()
+        unused = "linestyle" if marks else "marker"
+        handles = [Line2D([], [], label=title, **{**looks[title], unused: ""}) for title in legend]
+        if handles:
+            figure.legend(handles=handles, loc="outside lower center", ncols=COLUMNS, title=note, title_fontsize=7)
+    return figure

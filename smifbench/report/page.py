@@ -1,0 +1,314 @@
+"""The HTML report: one file that opens offline and holds the leaderboard, the audit, images, figures and provenance."""
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from smifbench import plugins
+from smifbench.evaluation.columns import CELL
+from smifbench.evaluation.results import load_results, seed_means
+from smifbench.evaluation.significance import REFERENCE, claims, intervals, significance
+from smifbench.metrics import METRICS
+from smifbench.paper.audit import FLOPS, audit
+from smifbench.report.comparison import load_comparisons
+from smifbench.report.figures import CAPTIONS, named
+from smifbench.report.latex import mark_best
+from smifbench.report.pictures import styles
+from smifbench.report.tables import PAPER_DATASETS, PAPER_TITLES
+from smifbench.report.viewer import error_colours, view
+from smifbench.system.files import read_json, write_text
+from smifbench.system.identity import code_id
+
+TEMPLATES = plugins.ROOT / "workflow" / "report"
+
+CONTROL = "gsa"
+"""The linear method that a trained network must beat to count as trained."""
+
+SETTING = ["dataset", "protocol", "ratio"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells."""
+
+    label: str
+    digits: int | None = None
+    css: str = ""
+
+
+PLACE = {"title": Column("Method"), "dataset_title": Column("Data set"), "ratio": Column("Ratio", 0)}
+PROTOCOL = {"protocol": Column("Protocol")}
+
+BOARD = (
+    PLACE
+    | PROTOCOL
+    | {
+        name: Column(
+            f"{metric.label.removesuffix(' (paper)')}{f' ({metric.unit})' if metric.unit else ''} "
+            f"{'↑' if metric.higher_better else '↓'}",
+            metric.digits,
+            "paper" if name.startswith("paper_") else "wald",
+        )
+        for name, metric in METRICS.items()
+    }
+    | {"train_steps": Column("Training steps", 0)}
+)
+
+AUDIT = PLACE | {
+    "table": Column("Table", 0),
+    "metric_label": Column("Metric"),
+    "published": Column("Published", 4),
+    "ours": Column("Measured", 4),
+    "interval": Column("Next seed, 95 %"),
+    "status": Column("Status"),
+    "reason": Column("Reason", css="long"),
+}
+
+STATISTICS = (
+    PLACE
+    | PROTOCOL
+    | {
+        "mean": Column("PSNR (dB)", 2),
+        "interval": Column("95 % interval"),
+        "scenes": Column("Scenes", 0),
+        "seeds": Column("Seeds", 0),
+        "median_difference": Column("Difference (dB)", 2),
+        "pairs": Column("Pairs", 0),
+        "p_holm": Column("p (Holm)", 4),
+        "verdict": Column("Verdict", css="long"),
+    }
+)
+
+COST = PLACE | {
+    "size": Column("Size"),
+    "params_millions": Column("Parameters (10⁶)", 3),
+    "gmacs": Column("MACs (10⁹)", 3),
+    "gmacs_thop": Column("thop (10⁹)", 3),
+    "published_tflops": Column("Published (10¹²)", 3),
+    "latency_ms": Column("Latency (ms)", 1),
+    "peak_memory_mb": Column("Peak memory (MB)", 1),
+    "device": Column("Device"),
+}
+
+DATA = {
+    "dataset_title": Column("Data set"),
+    "protocol": Column("Protocol"),
+    "ratio": Column("Ratio", 0),
+    "scene": Column("Test scene"),
+    "data": Column("Hash of its images"),
+}
+
+
+def write_report(results: Path, pairs: Path, target: Path) -> None:
+    """Write the report of the experiment in the folder `results` to the file `target`.
+
+    `pairs` is the folder of all simulated pairs, of which the page shows the references.
+    """
+    experiment, metrics = read_json(results / "experiment.json"), load_results(results)
+    metrics, cost = named(metrics, experiment), named(pd.read_csv(results / "cost.csv"), experiment)
+    audited = _audited(metrics, cost, experiment)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    page = environment.get_template("report.html.j2").render(
+        experiment=experiment,
+        untrained=_untrained(metrics, experiment),
+        failures=metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"]).to_dict("records"),
+        board=_board(metrics),
+        audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
+        audit_counts=audited.status.value_counts().to_dict(),
+        views=_views(results, pairs, experiment, metrics),
+        error_colours=error_colours(),
+        figures=_figures(results / "figures"),
+        cost=_table(_printed_cost(cost), COST, ["dataset_title", "ratio"]),
+        claims=_claims(metrics, experiment),
+        statistics=_table(_statistics(metrics, experiment), STATISTICS, ["dataset_title", "ratio", "protocol"]),
+        robustness=_robustness(results / "robustness.csv"),
+        provenance=_provenance(experiment, metrics),
+        data=_table(metrics.drop_duplicates([*SETTING, "scene"]), DATA, []),
+        citations=_citations(experiment),
+        config=json.dumps({key: experiment[key] for key in ("datasets", "protocols", "ratios", "seeds")}, indent=2),
+    )
+    write_text(target, page)
+
+
+def _table(frame: pd.DataFrame, columns: Mapping[str, Column], choices: Sequence[str]) -> dict:
+    """A table as the template prints it.
+
+    Every cell has the value that it is sorted by and its text; every row can be chosen by its values in `choices`.
+    Where the frame has them, columns `<name>_text` are printed in place of the values, `<name>_note` in small print
+    behind them, and `<name>_mark` is the class of the cells ("best").
+    """
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return {
+        "columns": list(columns.values()),
+        "choices": {choice: list(dict.fromkeys(str(row[choice]) for row in rows)) for choice in choices},
+        "labels": {choice: columns[choice].label for choice in choices},
+        "rows": [
+            {
+                "title": row.get("title", ""),
+                "choices": {choice: str(row[choice]) for choice in choices},
+                "cells": [
+                    {
+                        "value": row[name],
+                        "text": row.get(f"{name}_text") or _text(row[name], column.digits),
+                        "mark": row.get(f"{name}_mark", ""),
+                        "note": row.get(f"{name}_note", ""),
+                    }
+                    for name, column in columns.items()
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
+def _text(value: object, digits: int | None) -> str:
+    if value is None:
+        return "–"
+    if digits is None:
+        return str(value)
+    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
+
+
+def _board(metrics: pd.DataFrame) -> dict:
+    """Means of every setting and method in both conventions, deviations over seeds, best and second marked."""
+    seeds = seed_means(metrics).groupby(level=CELL, sort=False)
+    facts = metrics.groupby(CELL, sort=False).agg({"title": "first", "dataset_title": "first", "train_steps": "mean"})
+    board, deviations = facts.join(seeds.mean()), seeds.std()
+    for name, metric in METRICS.items():
+        notes = [f"± {value:.{metric.digits}f}" if value == value else "" for value in deviations[name]]
+        marks = board.groupby(level=SETTING, sort=False)[name].transform(_marks, metric.higher_better, metric.digits)
+        board = board.assign(**{f"{name}_note": notes, f"{name}_mark": marks})
+    return _table(board.reset_index(), BOARD, ["dataset_title", "ratio", "protocol"])
+
+
+def _marks(values: pd.Series, higher_better: bool, digits: int) -> list[str]:
+    best, second = mark_best(values, higher_better, digits)
+    return ["best" if place in best else "second" if place in second else "" for place in range(len(values))]
+
+
+def _audited(metrics: pd.DataFrame, cost: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
+    """Rows of the audit with the names, decimals and units of the paper's cells."""
+    rows = audit(metrics, cost, experiment)
+    known = {
+        "datasets": {name: {"title": title} for name, title in PAPER_DATASETS.items()} | experiment["datasets"],
+        "methods": {f"{name}/default": {"title": title} for name, title in PAPER_TITLES.items()}
+        | experiment["methods"],
+    }
+    labels = {name: metric.label.removesuffix(" (paper)") for name, metric in METRICS.items()} | {FLOPS: "FLOPs (10¹²)"}
+    return named(rows, known).assign(
+        metric_label=rows.metric.map(labels),
+        published_text=_rounded(rows.published, rows.decimals),
+        ours_text=_rounded(rows.ours, rows.decimals + (rows.metric == FLOPS)),  # as the paper cuts digits off
+        interval=_interval(rows.low, rows.high, rows.decimals),
+        status_mark=rows.status.str.replace(" ", "-"),
+    )
+
+
+def _rounded(values: pd.Series, digits: Sequence[int]) -> list[str | None]:
+    return [None if pd.isna(value) else f"{value:.{places}f}" for value, places in zip(values, digits, strict=True)]
+
+
+def _interval(low: pd.Series, high: pd.Series, digits: Sequence[int]) -> list[str | None]:
+    ends = zip(_rounded(low, digits), _rounded(high, digits), strict=True)
+    return [f"{first} to {last}" if first else None for first, last in ends]
+
+
+def _views(results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame) -> list[dict]:
+    """Images and cubes of every data set and ratio."""
+    comparisons = load_comparisons(results, pairs, experiment, metrics)
+    looks = styles([about["title"] for about in experiment["methods"].values()])
+    return [
+        {"title": f"{experiment['datasets'][comparison.dataset]['title']}, {comparison.title}"}
+        | view(comparison, len(comparisons), looks)
+        for comparison in comparisons
+    ]
+
+
+def _figures(folder: Path) -> list[dict]:
+    """The experiment's figures as images within the page."""
+    return [
+        {"name": name, "caption": caption, "image": f"data:image/png;base64,{base64.b64encode(data).decode()}"}
+        for name, caption in CAPTIONS.items()
+        if (folder / f"{name}.png").exists() and (data := (folder / f"{name}.png").read_bytes())
+    ]
+
+
+def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
+    height, width = (cost[side].astype("Int64").astype("string") for side in ("height", "width"))
+    return cost.assign(size=height + " × " + width, params_millions=(cost.params / 1e6).where(cost.params > 0))
+
+
+def _statistics(metrics: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
+    """Mean PSNR of every cell with its interval, and the test against the reference where there is one."""
+    rows, tested = intervals(metrics), ["median_difference", "pairs", "p_holm", "verdict"]
+    if REFERENCE in set(metrics.method):
+        rows = rows.merge(significance(metrics)[[*CELL, *tested]], on=CELL, how="left")
+    else:
+        rows = rows.reindex(columns=[*rows, *tested])
+    rows = rows.assign(interval=_interval(rows.low, rows.high, [2] * len(rows)))
+    return named(rows, experiment)
+
+
+def _claims(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
+    """Sentences on the reference method's differences from the others."""
+    if REFERENCE not in set(metrics.method):
+        return []
+    titles = {key: about["title"] for key, about in experiment["methods"].items()}
+    return [sentence for metric in ("psnr", "sam") for sentence in claims(metrics, metric=metric, titles=titles)]
+
+
+def _robustness(path: Path) -> dict | None:
+    """The table of a robustness experiment as it is, where one was made."""
+    if not path.exists():
+        return None
+    rows = pd.read_csv(path)
+    return _table(rows, {name: Column(name, 3 if rows[name].dtype.kind == "f" else None) for name in rows}, [])
+
+
+def _untrained(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
+    """Say for each setting which networks do not beat the linear control by PSNR."""
+    sentences = []
+    for (dataset, protocol, ratio), rows in metrics[metrics.status == "ok"].groupby(SETTING, sort=False):
+        means = rows.groupby(["method", "variant"], sort=False).psnr.mean()
+        control = means.get((CONTROL, "default"), -math.inf)
+        below = [
+            f"{about['title']} ({psnr:.2f} dB)"
+            for (method, variant), psnr in means.items()
+            if (about := experiment["methods"][f"{method}/{variant}"])["trainable"] and psnr <= control
+        ]
+        if below:
+            title = experiment["datasets"][dataset]["title"]
+            sentences.append(
+                f"Not trained, because the linear control GSA reaches {control:.2f} dB on {title} x{ratio} under "
+                f"{protocol}: {', '.join(below)}."
+            )
+    return sentences
+
+
+def _provenance(experiment: Mapping, metrics: pd.DataFrame) -> dict[str, str]:
+    """Code, machines and versions behind the numbers."""
+    return {
+        "code of the runs": ", ".join(sorted(set(metrics.code) - {""})),
+        "code of this report": code_id(),
+        "devices of the runs": "; ".join(sorted(set(metrics.device) - {""})),
+        "hardware": experiment["hardware"],
+        **{f"{package} version": version for package, version in experiment["versions"].items()},
+        **{f"licence of {about['title']}": about["licence"] for about in experiment["datasets"].values()},
+    }
+
+
+def _citations(experiment: Mapping) -> list[dict]:
+    """Every BibTeX entry once, with what it is the source of."""
+    entries: dict[str, list[str]] = {}
+    for about in [*experiment["methods"].values(), *experiment["datasets"].values()]:
+        if about["bibtex"]:
+            entries.setdefault(about["bibtex"], []).append(about["title"])
+    return [{"bibtex": bibtex, "titles": ", ".join(titles)} for bibtex, titles in entries.items()]

@@ -1,0 +1,218 @@
+"""Figures of images and spectra, as the SMIF-NET paper has them; each function draws from comparisons.
+
+All methods of a figure share one stretch or one colour scale, taken from the reference or from all methods together,
+so that what looks different is different. Files are the same byte for byte whenever their data are.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from smifbench.report.comparison import RGB_NM, Comparison
+from smifbench.system.files import replacing
+
+GREY_NM = 860.0
+"""Wavelength of the grey-scale figures: the near infrared, or the band nearest to it."""
+
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.alpha": 0.4,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+}
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, which people of all colour visions can tell apart."""
+
+LINES = ("-", "--", ":")
+MARKERS = ("o", "s", "^")
+
+WIDTH = 7.2
+"""Inches of a two-column figure."""
+
+DPI = 150
+
+COLUMNS = 6
+GAP = 0.06
+"""Inches between images."""
+
+ERROR_MAP = "inferno"
+FRAME = "#F0E442"
+
+
+Looks = Mapping[str, Mapping[str, str]]
+"""Colour, dash and marker of methods by their titles."""
+
+
+def styles(names: Iterable[str]) -> Looks:
+    """Colour, dash and marker of every method, the same in all figures of an experiment."""
+    looks = [
+        {"color": colour, "linestyle": line, "marker": marker}
+        for line, marker in zip(LINES, MARKERS, strict=True)
+        for colour in COLOURS
+    ]
+    return dict(zip(names, cycle(looks), strict=False))
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write `figure` as `<name>.pdf` and `<name>.png` into `folder`, without dates, and close it."""
+    text = {"pdf.fonttype": 42}  # TrueType: text stays text
+    for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
+        with replacing(folder / f"{name}{suffix}") as temporary, plt.rc_context(text):
+            figure.savefig(temporary, format=suffix[1:], metadata=metadata, dpi=DPI)
+    plt.close(figure)
+
+
+def pseudo_colour(comparison: Comparison) -> Figure:
+    """Reference and estimates in pseudo-colour, with the most detailed square magnified below each."""
+    nm = ", ".join(f"{comparison.wavelengths_nm[comparison.band(nm)]:.0f}" for nm in RGB_NM)
+    pictures = {name: comparison.pseudo_colour(cube) for name, cube in comparison.images()}
+    return _gallery(comparison, pictures, f"{comparison.title}: pseudo-colour from {nm} nm")
+
+
+def grey_scale(comparison: Comparison) -> Figure:
+    """Reference and estimates in the band nearest to `GREY_NM`, with the most detailed square magnified below each."""
+    band = comparison.band(GREY_NM)
+    low, high = (float(limit.squeeze()) for limit in comparison.stretch([band]))
+    bands = {name: np.array(cube[band]) for name, cube in comparison.images()}
+    caption = f"{comparison.title}: {comparison.wavelengths_nm[band]:.0f} nm"
+    return _gallery(comparison, bands, caption, {"cmap": "gray", "vmin": low, "vmax": high}, "value")
+
+
+def error_maps(comparison: Comparison, nm: float | None = None) -> Figure:
+    """Absolute error of every estimate on one shared scale: the mean over bands, or the band nearest to `nm`.
+
+    The reference comes first, as a picture.
+    """
+    if nm is None:
+        bands, what = None, "mean over bands"
+        first = comparison.pseudo_colour(comparison.reference)
+    else:
+        band = comparison.band(nm)
+        bands, what = [band], f"{comparison.wavelengths_nm[band]:.0f} nm"
+        low, high = comparison.stretch(bands)
+        first = np.dstack(3 * [((comparison.reference[band] - low[0]) / (high - low)[0]).clip(0, 1)])
+    maps = {name: comparison.errors(name, bands) for name in comparison.estimates}
+    scale = {"cmap": ERROR_MAP, "vmin": 0, "vmax": error_scale(maps.values())}
+    caption = f"{comparison.title}: absolute error, {what}"
+    return _gallery(comparison, {"reference": first, **maps}, caption, scale, "absolute error")
+
+
+def error_scale(maps: Iterable[np.ndarray]) -> float:
+    """Upper end of the scale that several error maps share: the median over methods of their 99.5th percentiles.
+
+    So one bad method does not darken all others; what lies above is drawn in the scale's last colour.
+    """
+    return float(np.median([np.percentile(image, 99.5) for image in maps])) or 1.0
+
+
+def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
+    """Spectra of three pixels of each comparison, with the stretch where the methods differ most magnified."""
+    names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.estimates))
+    with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
+        size = (WIDTH, 2.4 * len(comparisons) + 0.3 + 0.16 * (len(names) // COLUMNS + 1))
+        figure, axes = plt.subplots(len(comparisons), 3, figsize=size, squeeze=False)
+        for row, comparison in zip(axes, comparisons, strict=True):
+            for axis, pixel in zip(row, comparison.random_pixels(3), strict=True):
+                _draw_spectra(axis, comparison, pixel, looks)
+            row[0].set_ylabel("value")
+        for axis in axes[-1]:
+            axis.set_xlabel("wavelength (nm)")
+        lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=COLUMNS)
+    return figure
+
+
+def _gallery(
+    comparison: Comparison,
+    images: Mapping[str, np.ndarray],
+    caption: str,
+    scale: Mapping | None = None,
+    label: str = "",
+) -> Figure:
+    """Images in a grid, each with the detail box magnified below it; 2-D images share `scale` and its colour bar.
+
+    Places are in inches from the figure's top left corner, so that all images have one size and all gaps are even.
+    """
+    top, left, side = comparison.detail_box()
+    columns = min(COLUMNS, len(images))
+    width = (WIDTH - (COLUMNS + 1) * GAP) / COLUMNS
+    height = width * comparison.reference.shape[1] / comparison.reference.shape[2]
+    title, row = 0.2, 0.2 + height + GAP + width + 0.05
+    bottom = title + -(-len(images) // columns) * row
+    total_width, total_height = columns * (width + GAP) + GAP, bottom + (0.5 if scale else 0)
+    with plt.rc_context(STYLE | {"axes.spines.top": True, "axes.spines.right": True}):
+        figure = plt.figure(figsize=(total_width, total_height))
+
+        def place(x: float, y: float, wide: float, high: float) -> Axes:
+            corner = (x / total_width, 1 - (y + high) / total_height)
+            return figure.add_axes((*corner, wide / total_width, high / total_height), xticks=[], yticks=[])
+
+        for index, (name, image) in enumerate(images.items()):
+            x, y = GAP + index % columns * (width + GAP), title + index // columns * row + title
+            colours = scale if image.ndim == 2 and scale else {}
+            whole, detail = place(x, y, width, height), place(x, y + height + GAP, width, width)
+            whole.set_title(name, pad=3)
+            drawn = whole.imshow(image, **colours, interpolation="nearest", aspect="auto")
+            detail.imshow(image[top : top + side, left : left + side], **colours, interpolation="nearest")
+            _frame(whole, detail, top, left, side)
+        if scale:
+            bar = place(0.25 * total_width, bottom + 0.05, 0.5 * total_width, 0.1)
+            ends = "both" if scale["vmin"] else "max"
+            figure.colorbar(drawn, cax=bar, orientation="horizontal", label=label, extend=ends)
+        figure.suptitle(caption, fontsize=8, y=1 - 0.03 / total_height, va="top")
+    return figure
+
+
+def _frame(whole: Axes, detail: Axes, top: int, left: int, side: int) -> None:
+    """Mark the magnified square in one colour on both images; the dark rim shows it on bright ground."""
+    rim = [withStroke(linewidth=2.2, foreground="k")]
+    whole.add_patch(
+        Rectangle((left - 0.5, top - 0.5), side, side, fill=False, edgecolor=FRAME, linewidth=1, path_effects=rim)
+    )
+    whole.spines[:].set_visible(False)
+    detail.spines[:].set_edgecolor(FRAME)
+    detail.spines[:].set_linewidth(1)
+
+
+def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], looks: Looks) -> None:
+    order = np.argsort(comparison.wavelengths_nm)
+    nm = comparison.wavelengths_nm[order]
+    reference = np.asarray(comparison.reference[:, *pixel])[order]
+    curves = {name: np.array(cube[:, *pixel])[order] for name, cube in comparison.estimates.items()}
+    errors = np.abs(np.stack(list(curves.values())) - reference)
+    window = max(4, len(reference) // 8)
+    # The median over methods, so that one bad method does not choose the stretch alone.
+    start = int(np.convolve(np.median(errors, axis=0), np.ones(window), "valid").argmax())
+    zoom = slice(start, start + window)
+    inset = axis.inset_axes((0.5, 0.6, 0.5, 0.4))
+    for target, chosen in ((axis, slice(None)), (inset, zoom)):
+        target.plot(nm[chosen], reference[chosen], "k", linewidth=1.6, label="reference")
+        for name, curve in curves.items():
+            look = {**looks[name], "marker": ""}
+            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=name, **look)
+    margin = 2 * np.median(errors[:, zoom].max(axis=1)) + 1e-3
+    inset.set_ylim(reference[zoom].min() - margin, reference[zoom].max() + margin)
+    inset.tick_params(labelsize=5, length=2, pad=1)
+    inset.spines[:].set_visible(True)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, low + 1.7 * (high - low))  # room for the inset above the curves
+    axis.indicate_inset_zoom(inset, edgecolor="0.3")
+    axis.set_title(f"{comparison.title}\npixel ({pixel[0]}, {pixel[1]})", fontsize=7)

@@ -1,0 +1,472 @@
+"""Which tables an experiment has: quality, ablation, cost, statistics and the audit of the published cells."""
+
+import math
+import string
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from smifbench.evaluation import significance
+from smifbench.evaluation.columns import CELL
+from smifbench.evaluation.results import load_results, seed_means
+from smifbench.metrics import CONVENTIONS, METRICS, Metric
+from smifbench.paper.audit import FLOPS, STATUSES, audit, published_options
+from smifbench.paper.published import incomparable, published_as_printed
+from smifbench.report import latex
+from smifbench.report.latex import MISSING, Cell, Row, escape, mark_best, number
+from smifbench.system.files import read_json, replacing_folder, write_text
+
+WALD = ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
+PAPER = tuple(f"paper_{metric}" for metric in WALD)
+
+TABLE_NUMBER = {"cave": 1, "harvard": 2, "wdcm": 3}
+"""The paper's table of each of its data sets."""
+
+PAPER_DATASETS = {"cave": "CAVE", "harvard": "Harvard", "wdcm": "WDCM"}
+
+PAPER_TITLES = {
+    **{"cnmf": "CNMF", "ssr_net": "SSR-NET", "tsfn": "TSFN", "mog_dcn": "MoG-DCN", "mssjfl": "MSSJFL"},
+    **{"dhif_net": "DHIF-Net", "psrt": "PSRT", "msst_net": "MSST-Net", "smif_net": "SMIF-NET"},
+}
+"""The methods of the paper's Tables 1-3, in order."""
+
+YES, NO = r"$\checkmark$", r"$\times$"
+
+ABLATIONS = {
+    4: {
+        "what": "the number of blocks in a SMAT layer, $N_2$, and of fusion stages, $S$",
+        "labels": ("$N_2$", "$S$"),
+        "metrics": ("psnr", "sam", "ergas"),
+        "groups": (
+            {("4", "4"): "blocks4", ("5", "4"): "default", ("6", "4"): "blocks6"},
+            {("5", "3"): "stages3", ("5", "4"): "default", ("5", "5"): "stages5"},
+        ),
+    },
+    5: {
+        "what": "the modules CSCA, MSFE and IS2F2",
+        "labels": ("CSCA", "MSFE", "IS2F2"),
+        "metrics": ("psnr", "ssim", "sam", "rmse", "ergas"),
+        "groups": (
+            {
+                (NO, NO, NO): "no_csca_no_msfe_no_is2f2",
+                (NO, YES, YES): "no_csca",
+                (YES, NO, YES): "no_msfe",
+                (YES, YES, NO): "no_is2f2",
+                (YES, YES, YES): "default",
+            },
+        ),
+    },
+}
+"""The paper's ablation tables: SMIF-NET's variants by what their rows say, in the groups that compare."""
+
+VARIANTS = {
+    table: {variant for group in about["groups"] for variant in group.values()} for table, about in ABLATIONS.items()
+}
+"""SMIF-NET's variants in each ablation table, the full network included."""
+
+NOT_RUN = r"\textit{not run}"
+
+
+def table_name(
+    dataset: str, protocol: str, convention: str, protocols: Sequence[str], ablation: int | None = None
+) -> str:
+    """File name, without suffix, of the table of a data set in a metric convention ("wald" or "paper").
+
+    The paper's data sets under the first protocol have the paper's table numbers; its ablations, 4 and 5, are on CAVE.
+    """
+    if ablation:
+        base = f"table{ablation}" if dataset == "cave" else f"table{ablation}_{dataset}"
+    else:
+        base = f"table{TABLE_NUMBER[dataset]}" if dataset in TABLE_NUMBER else f"table_{dataset}"
+    if protocol != protocols[0]:
+        base += "_" + protocol.replace("/", "-v")
+    return base if convention == "wald" else f"{base}_paper"
+
+
+def write_tables(results: Path, target: Path) -> None:
+    """Write all tables of the experiment in the folder `results` as `.tex` into the folder `target`.
+
+    The audit of the published cells is there as `audit.csv` too.
+    """
+    experiment, metrics = read_json(results / "experiment.json"), load_results(results)
+    cost = pd.read_csv(results / "cost.csv")
+    audited = audit(metrics, cost, experiment)
+    texts = {
+        "complexity": complexity_table(cost, experiment),
+        "statistics": statistics_tables(metrics, experiment),
+        "audit": audit_tables(audited, experiment),
+    }
+    for (dataset, protocol), rows in metrics.groupby(["dataset", "protocol"], sort=False):
+        ablations = {table: variants - {"default"} for table, variants in VARIANTS.items()}
+        ablated = rows[(rows.method == "smif_net") & rows.variant.isin(set().union(*ablations.values()))]
+        compared = rows.drop(ablated.index)
+        for convention, columns in (("wald", WALD), ("paper", PAPER)):
+            name = (dataset, protocol, convention, list(experiment["protocols"]))
+            if ablated.empty or set(compared.method) != {"smif_net"}:
+                texts[table_name(*name)] = quality_table(compared, columns, experiment)
+            for table, variants in ablations.items():
+                if variants & set(ablated.variant):
+                    texts[table_name(*name, table)] = ablation_table(table, rows, convention, experiment)
+    with replacing_folder(target) as folder:
+        for name, text in texts.items():
+            write_text(folder / f"{name}.tex", text)
+        audited.to_csv(folder / "audit.csv", index=False)
+
+
+def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> str:
+    """One data set under one protocol: a row for each method, a block for each ratio, means over scenes and seeds.
+
+    The standard deviation over seeds follows where there are several, and a dagger marks a method of which not all runs
+    went well. The paper's methods and ratios that were not run are named. In the paper's convention the published
+    value stands below ours.
+    """
+    dataset, width = rows.dataset.iloc[0], len(columns) + 1
+    published = _published((1, 2, 3)) if _in_paper(columns) else {}
+    expected = list(PAPER_TITLES) if dataset in TABLE_NUMBER else []
+    ratios = sorted({*rows.ratio, *((4, 8) if expected else ())})
+    lines = []
+    for ratio in ratios:
+        setting = rows[rows.ratio == ratio]
+        keys = _methods(setting[setting.status != "not run"])
+        measured = _measured(setting, columns, keys)
+        lines += latex.block(f"Ratio {ratio}", width, first=ratio == ratios[0])
+        for key in keys:
+            lines.append(Row([_title(experiment, *key) + _dagger(setting, *key)], measured[key]))
+            if _is_published_network(experiment, *key):
+                lines += _published_rows(published, (dataset, ratio, *key), columns)
+        absent = {(method, "default"): PAPER_TITLES[method] for method in expected}
+        absent |= {key: _title(experiment, *key) for key in _methods(setting)}
+        if not keys and not published:
+            lines.append(latex.across("All methods", NOT_RUN, width - 1))
+            continue
+        for key, title in absent.items():
+            if key not in measured:
+                lines.append(latex.across(escape(title), NOT_RUN, width - 1))
+                lines += _published_rows(published, (dataset, ratio, *key), columns)
+    heads = ["Method", *(_heading(column) for column in columns)]
+    origin = f" (Table {TABLE_NUMBER[dataset]} of the SMIF-NET paper)" if expected else ""
+    caption = f"Results on {_dataset_title(experiment, dataset)} {_ratios(ratios)}{origin}. {_about(rows, columns)}"
+    return latex.table(caption, latex.tabular(heads, lines), _notes(rows, columns, experiment))
+
+
+def ablation_table(table: int, rows: pd.DataFrame, convention: str, experiment: Mapping) -> str:
+    """Return the paper's Table 4 or 5 for one data set and protocol: SMIF-NET's variants, a block for each ratio."""
+    about, dataset = ABLATIONS[table], rows.dataset.iloc[0]
+    columns = [CONVENTIONS[convention] + metric for metric in about["metrics"]]
+    labels = about["labels"]
+    published = _published((table,)) if _in_paper(columns) else {}
+    rows = rows[(rows.method == "smif_net") & rows.variant.isin(VARIANTS[table])]
+    ratios, lines = sorted(set(rows.ratio)), []
+    for ratio in ratios:
+        setting = rows[rows.ratio == ratio]
+        lines += latex.block(f"Ratio {ratio}", len(labels) + len(columns), first=ratio == ratios[0])
+        for index, group in enumerate(about["groups"]):
+            lines += [r"\addlinespace"] if index else []
+            keys = [("smif_net", variant) for variant in group.values() if variant in set(setting.variant)]
+            measured = _measured(setting, columns, keys)
+            for named, variant in group.items():
+                key = ("smif_net", variant)
+                if key in measured:
+                    lines.append(Row([*named[:-1], named[-1] + _dagger(setting, *key)], measured[key]))
+                else:
+                    lines.append(latex.across(" & ".join(named), NOT_RUN, len(columns)))
+                if key not in measured or _is_published_network(experiment, *key):
+                    lines += _published_rows(published, (dataset, ratio, *key), columns, len(labels))
+    heads = [*labels, *(_heading(column) for column in columns)]
+    title = f"{_dataset_title(experiment, dataset)} {_ratios(ratios)}"
+    caption = f"Ablation of SMIF-NET on {title}: {about['what']} (its paper's Table {table}). {_about(rows, columns)}"
+    return latex.table(caption, latex.tabular(heads, lines), _notes(rows, columns, experiment))
+
+
+def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
+    """Parameters, multiply-adds by both counters, the published figure, latency and memory, a table a data set."""
+    heads = [
+        *["Method", r"Params (\num{e6})", r"MACs (\num{e9})", r"thop (\num{e9})", r"Published (\num{e12})"],
+        *["Latency (ms)", "Memory (MB)"],
+    ]
+    devices = ", ".join(sorted(cost.device.dropna().unique())) or "no device"
+    tables = []
+    for dataset, counted in cost.groupby("dataset", sort=False):
+        lines = []
+        for (ratio, height, width), rows in counted.groupby(["ratio", "height", "width"], sort=False):
+            size = rf"Ratio {ratio}, ${height} \times {width}$ pixels"
+            lines += latex.block(size, len(heads), first=not lines)
+            lines += [Row([_title(experiment, row.method, row.variant)], _cost_cells(row)) for row in rows.itertuples()]
+        caption = (
+            f"Cost of fusing one test image of {_dataset_title(experiment, dataset)}. A multiply-add counts 1; "
+            r"\emph{thop} is the same network under the rules of the paper's counter. "
+            f"Latency and peak memory on: {escape(devices)}."
+        )
+        tables.append(latex.table(caption, latex.tabular(heads, lines), _note(experiment)))
+    return "\n".join(tables)
+
+
+def statistics_tables(metrics: pd.DataFrame, experiment: Mapping) -> str:
+    """Intervals and tests of every method's PSNR, a table a data set and protocol; then mean ranks."""
+    bounds = significance.intervals(metrics)
+    if f"{significance.REFERENCE}/default" in experiment["methods"]:
+        bounds = bounds.merge(significance.significance(metrics), on=CELL, how="left")
+    else:
+        bounds = bounds.assign(pairs=math.nan, median_difference=math.nan, p_holm=math.nan, verdict="")
+    heads = ["Method", "PSNR (dB)", r"95\,\% interval", "Pairs", "Median difference (dB)", "$p$ (Holm)", "Verdict"]
+    tables = []
+    for (dataset, protocol), rows in bounds.groupby(["dataset", "protocol"], sort=False):
+        lines = []
+        for ratio, block in rows.groupby("ratio", sort=True):
+            lines += latex.block(f"Ratio {ratio}", len(heads), first=not lines)
+            lines += [
+                Row([_title(experiment, row.method, row.variant)], _interval_cells(row), [_verdict(row)])
+                for row in block.itertuples()
+            ]
+        caption = (
+            rf"PSNR on {_dataset_title(experiment, dataset)}, protocol \texttt{{{escape(protocol)}}}: means with "
+            "bootstrap intervals over scenes and seeds; Wilcoxon's signed-rank test against SMIF-NET over scenes "
+            r"$\times$ seeds, two-sided, corrected by Holm's method within a ratio."
+        )
+        few = rows.verdict[rows.verdict.str.startswith(significance.TOO_FEW, na=False)].unique()
+        notes = [f"{escape(reason).capitalize()}." for reason in few]
+        tables.append(latex.table(caption, latex.tabular(heads, lines, words="l"), [*notes, *_note(experiment)]))
+    return "\n".join([*tables, _ranks_table(metrics, experiment)])
+
+
+def audit_tables(audited: pd.DataFrame, experiment: Mapping) -> str:
+    """How many published cells have which verdict, then ours minus published for every cell."""
+    counts = pd.crosstab(audited.table, audited.status).reindex(columns=STATUSES, fill_value=0)
+    lines = [Row([f"Table {table}"], [Cell(str(count)) for count in row]) for table, row in counts.iterrows()]
+    lines += [r"\midrule", Row(["All"], [Cell(str(count)) for count in counts.sum()])]
+    caption = (
+        "Audit: the SMIF-NET paper's cells by what these results say of them. Reproduced: the published value lies "
+        r"where one more seed of ours would fall with 95\,\% probability, widened by the rounding in print; with one "
+        "seed, ours prints alike. Not comparable: the cell follows another formula or is a slip, or ours is another "
+        "network."
+    )
+    heads = ["", *(status.capitalize() for status in STATUSES)]
+    tables = [latex.table(caption, latex.tabular(heads, lines), _note(experiment))]
+    return "\n".join([*tables, *(_audit_table(table, rows) for table, rows in audited.groupby("table"))])
+
+
+def _audit_table(table: int, rows: pd.DataFrame) -> str:
+    """Ours minus published for each cell of one of the paper's tables, with a letter for each remark."""
+    metrics = list(rows.metric.unique())
+    letters: dict[str, str] = {}
+    lines = []
+    for ratio, block in rows.groupby("ratio"):
+        lines += latex.block(f"Ratio {ratio}", 1 + len(metrics), first=not lines)
+        for (method, variant), row in block.groupby(["method", "variant"], sort=False):
+            cells = {cell.metric: _audited(cell, letters) for cell in row.itertuples()}
+            name = PAPER_TITLES[method] + ("" if variant == "default" else f" {variant.replace('_', ' ')}")
+            lines.append(Row([name], [cells.get(metric, Cell("")) for metric in metrics]))
+    caption = (
+        rf"Audit of the paper's Table {table} ({PAPER_DATASETS[rows.dataset.iloc[0]]}): ours minus published. "
+        rf"{YES}\ reproduced; unmarked: differs; in grey brackets: not comparable; --: not run."
+    )
+    notes = [rf"\textsuperscript{{{letter}}}\,{_short(remark)}." for remark, letter in letters.items()]
+    heads = ["Method", *(r"FLOPs (\num{e12})" if metric == FLOPS else _heading(metric) for metric in metrics)]
+    return latex.table(caption, latex.tabular(heads, lines), notes, separation="8pt")
+
+
+def _audited(cell: tuple, letters: dict[str, str]) -> Cell:
+    """Print one audited cell; a new remark gets the next letter."""
+    remark = cell.reason if cell.status in ("not comparable", "not run") else cell.remark
+    if remark and remark not in letters:
+        letters[remark] = string.ascii_lowercase[len(letters) % 26] * (1 + len(letters) // 26)
+    after = (r"\,\checkmark" if cell.status == "reproduced" else "") + (
+        rf"\textsuperscript{{{letters[remark]}}}" if remark else ""
+    )
+    if cell.status == "not run":
+        return replace(MISSING, after=after)
+    difference = f"{cell.ours - cell.published:+.{cell.decimals}f}"
+    difference = difference if float(difference) else difference[1:]  # a zero in print has no sign
+    return Cell(difference, mark="doubtful" if cell.status == "not comparable" else "", after=after)
+
+
+def to_latex(board: pd.DataFrame, titles: Mapping[str, str] | None = None) -> str:
+    """Set a leaderboard as a LaTeX tabular, best values bold and second-best underlined.
+
+    Parameters
+    ----------
+    board
+        As from `leaderboard`: rows (method, variant), columns (dataset, ratio, metric).
+    titles
+        What to call a "method/variant" in print, as in `experiment.json`; its name otherwise.
+
+    Returns
+    -------
+    str
+        A tabular that needs the packages booktabs and siunitx 3.
+
+    Examples
+    --------
+    >>> print(to_latex(leaderboard(df, ["psnr", "sam"])))  # doctest: +SKIP
+    """
+    columns = [_marked(board[column], METRICS[column[-1]]) for column in board]
+    lines = [
+        Row([escape((titles or {}).get("/".join(key), " ".join(key).removesuffix(" default")))], cells)
+        for key, cells in zip(board.index, zip(*columns, strict=True), strict=True)
+    ]
+    settings = board.columns.droplevel("metric")
+    spans = [
+        rf"& \multicolumn{{{len(list(same))}}}{{c}}{{{escape(dataset)}, ratio {ratio}}}"
+        for (dataset, ratio), same in groupby(settings)
+    ]
+    heads = ["Method", *(_heading(column[-1]) for column in board)]
+    return "\n".join(latex.tabular(heads, lines, above=" ".join(spans) + r" \\")) + "\n"
+
+
+def _methods(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(rows[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _measured(setting: pd.DataFrame, columns: Sequence[str], keys: Sequence[tuple[str, str]]) -> dict:
+    """Cells of each (method, variant) in `keys` of one setting, the best and the second of each column marked."""
+    if not keys:
+        return {}
+    by_method = seed_means(setting, ["method", "variant"])[list(columns)].groupby(level=["method", "variant"])
+    order = pd.MultiIndex.from_tuples(keys)
+    mean, deviation = by_method.mean().reindex(order), by_method.std().reindex(order)
+    cells = [_marked(mean[column], METRICS[column], deviation[column]) for column in columns]
+    return dict(zip(keys, zip(*cells, strict=True), strict=True))
+
+
+def _marked(values: pd.Series, metric: Metric, deviations: Sequence[float] | None = None) -> list[Cell]:
+    best, second = mark_best(values, metric.higher_better, metric.digits)
+    marks = dict.fromkeys(second, "second") | dict.fromkeys(best, "best")
+    spread = [math.nan] * len(values) if deviations is None else deviations
+    return [
+        number(value, metric.digits, deviation, marks.get(index, ""))
+        for index, (value, deviation) in enumerate(zip(values, spread, strict=True))
+    ]
+
+
+def _published(tables: Sequence[int]) -> dict[tuple, pd.Series]:
+    """What the paper prints in `tables`, by (dataset, ratio, method, variant)."""
+    printed = published_as_printed()
+    printed = printed[printed.table.isin(tables)].set_index(["dataset", "ratio", "method", "variant"])
+    return dict(printed.iterrows())
+
+
+def _published_rows(published: Mapping, key: tuple, columns: Sequence[str], labels: int = 1) -> list[Row]:
+    """Return the row of published values in grey, in brackets those that do not compare; none where there is none."""
+    if key not in published:
+        return []
+    marks = ["doubtful" if incomparable(*key[:3], column) else "published" for column in columns]
+    cells = [Cell(published[key][column], mark=mark) for column, mark in zip(columns, marks, strict=True)]
+    return [Row([rf"\multicolumn{{{labels}}}{{@{{}}l}}{{\color{{gray}}\quad published}}"], cells)]
+
+
+def _is_published_network(experiment: Mapping, method: str, variant: str) -> bool:
+    return dict(experiment["methods"][f"{method}/{variant}"].get("options", {})) == published_options(variant)
+
+
+def _cost_cells(row: tuple) -> list[Cell]:
+    published = row.published_tflops
+    return [
+        number(row.params / 1e6 if row.params else math.nan, 3),
+        number(row.gmacs, 3),
+        number(row.gmacs_thop, 3),
+        number(published, 2 if published >= 10 else 3),
+        number(row.latency_ms, 1),
+        number(row.peak_memory_mb, 1),
+    ]
+
+
+def _interval_cells(row: tuple) -> list[Cell]:
+    bounds = MISSING if pd.isna(row.low) else Cell(f"[{row.low:.2f}, {row.high:.2f}]")
+    pairs = MISSING if pd.isna(row.pairs) else Cell(f"{row.pairs:.0f}")
+    return [number(row.mean, 2), bounds, pairs, number(row.median_difference, 2), latex.p_value(row.p_holm)]
+
+
+def _verdict(row: tuple) -> str:
+    if pd.isna(row.verdict):
+        return ""
+    return row.verdict.partition(":")[0].replace("reference", "SMIF-NET")
+
+
+def _ranks_table(metrics: pd.DataFrame, experiment: Mapping) -> str:
+    columns = ("psnr", "ssim", "sam", "rmse", "ergas")
+    ranked = {column: significance.ranks(metrics, column) for column in columns}
+    first = ranked["psnr"]
+    if first.empty:
+        return ""
+    lines = [
+        Row([_title(experiment, *key)], [number(ranked[column]["rank"].get(key, math.nan), 2) for column in columns])
+        for key in first.index
+    ]
+    blocks, difference = int(first.blocks.iloc[0]), first.critical_difference.iloc[0]
+    told = (
+        f"Nemenyi's critical difference at 0.05 is {difference:.2f}; Friedman's test of PSNR gives "
+        f"$p {latex.p_value(first.friedman_p.iloc[0]).text.rjust(6, '=')}$."
+        if not math.isnan(difference)
+        else "A critical difference needs two blocks and three methods."
+    )
+    scenes = f"{blocks} test scene{'' if blocks == 1 else 's'} of all settings"
+    caption = f"Mean rank over {scenes}, 1 is best. {told}"
+    heads = ["Method", *(METRICS[column].label for column in columns)]
+    return latex.table(caption, latex.tabular(heads, lines), _note(experiment))
+
+
+def _in_paper(columns: Sequence[str]) -> bool:
+    return columns[0].startswith(CONVENTIONS["paper"])
+
+
+def _heading(column: str) -> str:
+    metric = METRICS[column]
+    unit = f" ({escape(metric.unit)})" if metric.unit else ""
+    arrow = r"$\uparrow$" if metric.higher_better else r"$\downarrow$"
+    return f"{metric.label.removesuffix(' (paper)')}{unit} {arrow}"
+
+
+def _title(experiment: Mapping, method: str, variant: str) -> str:
+    return escape(experiment["methods"][f"{method}/{variant}"]["title"])
+
+
+def _dataset_title(experiment: Mapping, dataset: str) -> str:
+    return escape(experiment["datasets"][dataset]["title"])
+
+
+def _ratios(ratios: Sequence[int]) -> str:
+    return f"at ratio{'s' if ratios[1:] else ''} {' and '.join(map(str, ratios))}"
+
+
+def _about(rows: pd.DataFrame, columns: Sequence[str]) -> str:
+    """Say in a caption how the values were had."""
+    how = "as the SMIF-NET paper's code computes them" if _in_paper(columns) else "by their definitions"
+    protocol = escape(rows.protocol.iloc[0])
+    return rf"Metrics {how}; protocol \texttt{{{protocol}}}. The best value is bold, the second-best underlined."
+
+
+def _notes(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> list[str]:
+    """Say below a table what its marks mean, and what failed."""
+    notes = []
+    seeds = rows.groupby(["ratio", "method", "variant"]).seed.nunique().max()
+    if seeds > 1:
+        notes.append(rf"Mean $\pm$ standard deviation over {seeds} seeds; a method without randomness has one.")
+    if _in_paper(columns) and rows.dataset.iloc[0] in TABLE_NUMBER:
+        notes.append("In grey the paper's values, in brackets those that do not compare with ours (see the audit).")
+    notes += [f"Not run: {_short(reason)}." for reason in rows[rows.status == "not run"].message.unique()]
+    bad = rows[rows.status.isin(["failed", "skipped"])].drop_duplicates(["ratio", "method", "variant", "seed"])
+    for (ratio, method, variant, status, message), same in bad.groupby(
+        ["ratio", "method", "variant", "status", "message"], sort=False
+    ):
+        count = rows[(rows.ratio == ratio) & (rows.method == method) & (rows.variant == variant)].seed.nunique()
+        which = f", {len(same)} of {count} seeds" if count > 1 else ""
+        title = _title(experiment, method, variant)
+        notes.append(rf"$^\dagger${title}, ratio {ratio}{which}: {status}: {_short(message)}.")
+    return notes + _note(experiment)
+
+
+def _short(message: str) -> str:
+    return escape(textwrap.shorten(message.rstrip("."), 200))
+
+
+def _note(experiment: Mapping) -> list[str]:
+    return [escape(experiment["note"])] if experiment["note"] else []
+
+
+def _dagger(setting: pd.DataFrame, method: str, variant: str) -> str:
+    rows = setting[(setting.method == method) & (setting.variant == variant)]
+    return r"$^\dagger$" if (rows.status != "ok").any() else ""

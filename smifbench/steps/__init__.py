@@ -1,0 +1,1 @@
+"""The commands that the workflow's rules call, a module a rule."""

@@ -1,0 +1,1 @@
+"""Commands beside the workflow: a user's own pair, verification, new methods."""

@@ -1,0 +1,283 @@
+"""Fusing a user's own pair of files, and judging the result without a reference.
+
+A network without weights is trained one scale down, by Wald's protocol (L. Wald, T. Ranchin, M. Mangolini,
+Photogrammetric Engineering & Remote Sensing 63(6):691-699, 1997): both images are blurred and decimated by the PSF, and
+the LR-HSI is what the network learns to restore. Then it fuses the pair itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from smifbench import metrics, plugins
+from smifbench.data.cubes.writing import check_suffix, write_cube
+from smifbench.data.responses import spectral_response
+from smifbench.degradation.estimation import Operators, estimate
+from smifbench.degradation.operators import apply_srf, blur_decimate
+from smifbench.degradation.pairs import Pair
+from smifbench.degradation.protocol import get_protocol
+from smifbench.errors import UserError
+from smifbench.evaluation.no_reference import assess
+from smifbench.experiment.config import Experiment, load_experiment, recipe_of
+from smifbench.fusion import build
+from smifbench.fusion.scaled import ScaledNetwork
+from smifbench.fusion.tiles import fuse
+from smifbench.fusion.weights import load_weights, save_weights
+from smifbench.method import FusionMethod, Recipe
+from smifbench.problem import FusionProblem
+from smifbench.system.devices import pick_device
+from smifbench.system.files import write_json
+from smifbench.system.identity import code_id
+from smifbench.tools.own_pair import OwnPair
+from smifbench.training.loop import Training
+
+DEMO = plugins.ROOT / "config" / "demo.yaml"
+"""Experiment whose options and recipes hold where no other is named: narrow networks, about a minute of training."""
+
+CONTROL = "gsa"
+"""The linear method that a trained network must beat on its own training image to count as trained."""
+
+DEFAULT_STEPS = 2000
+"""Budget of a network that the experiment does not list."""
+
+MOST_UNEXPLAINED = 0.5
+"""Share of the MSI's variance that a pair of one ground may leave to neither response nor PSF. Pairs of Indian Pines
+have 0.00-0.15 without and with noise of 20 dB, one LR pixel out of place 0.4, two 0.7, other ground 0.8-1.1."""
+
+
+def fuse_pair(
+    pair: OwnPair,
+    method: str,
+    output: str | Path,
+    *,
+    weights: str | Path | None = None,
+    steps: int | None = None,
+    config: str | Path = DEMO,
+    psf: str = "estimate",
+    srf: str = "estimate",
+    seed: int = 0,
+    device: str = "auto",
+    memory_gb: float | None = None,
+) -> dict:
+    """Fuse a pair and write the result, and beside it a JSON file with its quality and how it was made.
+
+    Parameters
+    ----------
+    pair
+        The images, see `smifbench.tools.own_pair.read_pair`.
+    method
+        A file name under `methods/`.
+    output
+        File to write; its suffix says the format. Values keep the HSI's units, order of bands and integer type (else
+        float32), the geo-reference is that of the MSI's file. A network trained here is kept beside it (.safetensors).
+    weights
+        Weights of a network (`weights.safetensors` of a run), trained for as many bands; None trains it on the pair.
+    steps
+        Budget of that training; None takes the experiment's.
+    config
+        Experiment whose options and recipe of the method hold.
+    psf
+        `"estimate"`, or the id of a protocol.
+    srf
+        `"estimate"`, or what `smifbench.data.responses.load_response` takes. Gains and offsets of the MSI are fitted
+        anyway.
+    seed
+        Of the initial weights and the order of the patches.
+    device
+        `"auto"`, `"cpu"` or `"cuda"`.
+    memory_gb
+        Bound that fusing keeps, see `smifbench.fusion.tiles.fuse`; reading, judging and writing hold whole images
+        besides.
+
+    Returns
+    -------
+    dict
+        What the JSON file holds.
+
+    Raises
+    ------
+    UserError
+        One sentence, for images of different ground, weights that do not fit, or a method that cannot take the pair.
+    """
+    output = Path(output).expanduser()
+    check_suffix(output)
+    cls = plugins.method_class(method)
+    if not cls.trainable and (weights or steps):
+        raise UserError(f"{method} solves instead of learning; leave out --weights and --train")
+    operators = find_operators(pair, psf, srf)
+    hr_msi = operators.calibrated(pair.hr_msi)
+    problem = FusionProblem(
+        len(pair.lr_hsi), len(hr_msi), pair.ratio, operators.psf, operators.srf, pair.increasing_wavelengths_nm
+    )
+    reason = cls.skip(problem)
+    if reason:
+        raise UserError(f"{method} cannot take this pair: {reason}")
+    where = pick_device(device)
+    options, recipe = _settings(method, load_experiment(config), steps)
+    torch.manual_seed(seed)
+    model: FusionMethod | ScaledNetwork = build.build_method(method, problem, **options)
+    training = {}
+    if cls.trainable:
+        model = ScaledNetwork(model).to(where)
+        if weights:
+            load_weights(model, Path(weights))
+            training = {"weights": str(weights)}
+        else:
+            reduced = one_scale_down(pair.lr_hsi, hr_msi, operators.psf, pair.ratio)
+            model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
+            save_weights(model, output.with_suffix(".safetensors"))
+    fused = fuse(model, pair.lr_hsi, hr_msi, where, memory_gb)
+    about = {
+        "result": str(output),
+        "hsi": str(pair.hsi_path),
+        "msi": str(pair.msi_path),
+        "method": method,
+        "options": options,
+        "training": training,
+        "ratio": pair.ratio,
+        "scale": pair.scale,
+        "quality": assess(fused, pair.lr_hsi, hr_msi, operators.psf, operators.srf, pair.ratio),
+        "operators": _describe_operators(operators, psf, srf, pair.scale),
+        "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
+        "code": code_id(),
+    }
+    about["notes"] = write_cube(
+        output, pair.in_file_units(fused), pair.wavelengths_nm, pair.bandwidths_nm, pair.msi.georeference
+    )
+    write_json(output.with_suffix(".json"), about)
+    return about
+
+
+def describe(about: Mapping) -> str:
+    """Tell what `fuse_pair` returned in a few lines."""
+    quality, operators = about["quality"], about["operators"]
+    row, column = operators["psf_centre"]
+    lines = [
+        f"{about['result']}: {about['method']}, ratio {about['ratio']}",
+        f"psf: {operators['psf_source']}, its centre ({row:+.2f}, {column:+.2f}) HR pixels off the block's",
+        f"srf: {operators['srf_source']}; an MSI value is an HSI value times {_numbers(operators['gain'])}, plus "
+        f"{_numbers(operators['offset'])}",
+        *_describe_training(about["training"]),
+        f"quality without a reference (1 stands for the HSI value {about['scale']:g}):",
+    ]
+    for name, image in (("spectral", "result blurred, against the HSI"), ("spatial", "its MSI, against the MSI")):
+        found = quality[f"{name}_consistency"]
+        lines.append(
+            f"  {name} consistency ({image}): RMSE {found['rmse']:.5f}, SAM {found['sam']:.3f} degrees, "
+            f"ERGAS {found['ergas']:.4f}"
+        )
+    lines.append(f"  QNR {quality['qnr']:.4f} (D_lambda {quality['d_lambda']:.4f}, D_s {quality['d_s']:.4f})")
+    if max(abs(row), abs(column)) > 1:
+        lines.append("note: the estimated PSF lies off its block; the images may not be registered to each other")
+    return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
+
+
+def _describe_training(training: Mapping) -> list[str]:
+    if "steps" not in training:
+        return []
+    verdict = "" if training["psnr"] > training["control_psnr"] else "; it is not trained, give it more steps"
+    return [
+        f"trained for {training['steps']} steps one scale down, where it reaches {training['psnr']:.2f} dB and the "
+        f"linear control {CONTROL} {training['control_psnr']:.2f} dB{verdict}"
+    ]
+
+
+def find_operators(pair: OwnPair, psf: str = "estimate", srf: str = "estimate") -> Operators:
+    """PSF, response, gains and offsets of a pair, as named or estimated; raises UserError where it is no pair."""
+    known_psf = None if psf == "estimate" else get_protocol(psf).psf(pair.ratio)
+    known_srf = None if srf == "estimate" else _named_response(pair, srf)
+    operators = estimate(pair.lr_hsi, pair.hr_msi, pair.ratio, known_psf, known_srf)
+    lr_msi = blur_decimate(torch.from_numpy(operators.calibrated(pair.hr_msi)), operators.psf, pair.ratio).numpy()
+    residual = apply_srf(torch.from_numpy(pair.lr_hsi), operators.srf).numpy() - lr_msi
+    unexplained = float(np.mean(residual.var((1, 2)) / np.maximum(lr_msi.var((1, 2)), 1e-30)))
+    if unexplained > MOST_UNEXPLAINED:
+        raise UserError(
+            f"the HSI explains only {max(0.0, 1 - unexplained):.0%} of the MSI's variance, so the two seem to show "
+            "different ground: check that they are the right files, that rows and columns run alike, and register them"
+        )
+    return operators
+
+
+def one_scale_down(lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, ratio: int) -> Pair:
+    """Degrade a pair (C, h, w), (c, H, W) by Wald's protocol, so that `lr_hsi` becomes the reference.
+
+    Sides that the ratio does not divide are cropped at their end.
+    """
+    height, width = (side // ratio * ratio for side in lr_hsi.shape[1:])
+    reference = np.ascontiguousarray(lr_hsi[:, :height, :width])
+    coarse = blur_decimate(torch.from_numpy(reference), psf, ratio).numpy()
+    lr_msi = blur_decimate(torch.from_numpy(hr_msi), psf, ratio).numpy()
+    return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "")
+
+
+def _train(
+    network: ScaledNetwork, pair: Pair, ratio: int, recipe: Recipe, seed: int, device: torch.device
+) -> tuple[ScaledNetwork, dict]:
+    """Train on the pair one scale down; returns the network to keep and what is to be told about it."""
+    side = min(pair.hr_hsi.shape[1:])
+    if side < 2 * ratio:
+        raise UserError(
+            f"an HSI of {side} pixels a side is too small to train on at ratio {ratio}; give --weights, or "
+            "take a method that solves, such as gsa"
+        )
+    recipe = replace(recipe, patch=min(recipe.patch, side) // ratio * ratio)
+    network.fit(recipe.scaling, [torch.from_numpy(pair.lr_hsi).to(device)], [torch.from_numpy(pair.hr_msi).to(device)])
+    training = Training(network, [pair], [], recipe, seed)
+    training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
+    trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)
+    psnr, control_psnr = (
+        metrics.psnr(pair.hr_hsi, fuse(model, pair.lr_hsi, pair.hr_msi, device)) for model in (trained, control)
+    )
+    return trained, {
+        "steps": training.step,
+        "seconds": round(training.seconds, 3),
+        "psnr": psnr,
+        "control_psnr": control_psnr,
+        "recipe": asdict(recipe),
+    }
+
+
+def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[dict, Recipe]:
+    """Options and recipe of a method in an experiment."""
+    unlisted = {"options": {}, "recipe": {"steps": DEFAULT_STEPS}}
+    about = experiment.methods.get((method, "default"), unlisted)
+    budget = {"steps": steps} if steps else {}
+    return about["options"], recipe_of(method, experiment.recipe, experiment.training, about["recipe"], budget)
+
+
+def _named_response(pair: OwnPair, srf: str) -> np.ndarray:
+    if pair.wavelengths_nm is None:
+        raise UserError(
+            f"the HSI states no wavelengths, which response {srf} needs; give --wavelengths, or estimate it"
+        )
+    widths = None if pair.bandwidths_nm is None else pair.bandwidths_nm[pair.order]
+    response = spectral_response(srf, pair.increasing_wavelengths_nm, widths)
+    if len(response) != len(pair.hr_msi):
+        raise UserError(
+            f"response {srf} has {len(response)} bands, but the MSI {len(pair.hr_msi)}; name another or a CSV, or "
+            "estimate it"
+        )
+    return response
+
+
+def _describe_operators(operators: Operators, psf: str, srf: str, scale: float) -> dict:
+    """Operators as lists; gains are those between the files' units."""
+    steps = np.arange(len(operators.psf)) - (len(operators.psf) - 1) / 2
+    return {
+        "psf_source": "estimated" if psf == "estimate" else psf,
+        "srf_source": "estimated" if srf == "estimate" else srf,
+        "psf_centre": [float(operators.psf.sum(axis) @ steps) for axis in (1, 0)],
+        "gain": (operators.gain / scale).tolist(),
+        "offset": operators.offset.tolist(),
+        "psf": operators.psf.tolist(),
+        "srf": operators.srf.tolist(),
+    }
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)

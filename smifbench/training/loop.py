@@ -1,0 +1,359 @@
+"""The one training loop that all networks share.
+
+Scenes, batches and losses stay on the device. The host looks at a loss only now and then on a GPU, because every look
+waits for the GPU, and at each step on a CPU, where that costs nothing.
+"""
+
+import copy
+import logging
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from smifbench import metrics
+from smifbench.degradation.pairs import Pair
+from smifbench.errors import MachineError, UserError
+from smifbench.fusion.scaled import ScaledNetwork
+from smifbench.fusion.tiles import fuse
+from smifbench.method import Recipe
+from smifbench.system.files import write_csv
+from smifbench.system.precision import fast_on_gpu
+from smifbench.system.signals import interruption
+from smifbench.training.checkpoint import Checkpoint
+from smifbench.training.patches import Batch, Patches
+
+logger = logging.getLogger(__name__)
+
+VALIDATIONS = 20
+"""Points of the validation curve in a budget."""
+
+SAVE_SECONDS = 60.0
+"""Time between two saved states of a half-trained network."""
+
+LOOK_STEPS = 50
+"""Steps between two looks at the losses on a GPU: a pause of well under one step."""
+
+PIECE_PIXELS = 4 * 128 * 128
+"""HR pixels that pass through a network at once on a CPU: feature maps of tens of MB, each in fresh memory far from
+the caches, halve the speed of SSR-NET."""
+
+HISTORY_COLUMNS = ["step", "loss", "lr", "val_psnr", "val_sam", "seconds", "patches_per_second", "memory_mb"]
+
+
+def steps_of(recipe: Recipe, patches_per_epoch: int) -> int:
+    """Return the recipe's budget in steps, where it is not one in seconds."""
+    return recipe.steps or math.ceil(recipe.epochs * patches_per_epoch / recipe.batch)
+
+
+def learning_rate_factor(recipe: Recipe, done: float) -> float:
+    """Return what the recipe's learning rate is multiplied by when the fraction `done` of the budget is spent."""
+    if done < recipe.warmup:
+        return done / recipe.warmup
+    if recipe.schedule == "constant":
+        return 1.0
+    if recipe.schedule == "cosine":
+        return 0.5 + 0.5 * math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup))
+    if recipe.schedule == "step":
+        return recipe.gamma ** sum(done >= milestone for milestone in recipe.milestones)
+    raise UserError(f"unknown schedule '{recipe.schedule}' in a recipe; known: constant, cosine, step")
+
+
+def _optimizer(recipe: Recipe, model: ScaledNetwork) -> torch.optim.Optimizer:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    if recipe.optimizer not in kinds:
+        raise UserError(f"unknown optimizer '{recipe.optimizer}' in a recipe; known: {', '.join(kinds)}")
+    return kinds[recipe.optimizer](
+        model.parameters(), lr=recipe.lr, betas=tuple(recipe.betas), weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+def _piece(recipe: Recipe, model: ScaledNetwork, device: torch.device) -> int:
+    """Return how many patches pass through the network at once, before memory is known to be short."""
+    couples_patches = any(isinstance(layer, _BatchNorm) for layer in model.modules())
+    if device.type != "cpu" or couples_patches:
+        return recipe.batch
+    return min(recipe.batch, max(1, PIECE_PIXELS // recipe.patch**2))
+
+
+class Training:
+    """A network being trained: everything that a saved state must hold, and the loop.
+
+    Parameters
+    ----------
+    model
+        The network on its device; its scaling must be fitted. Its kernels are put into the order that trains fastest.
+    train, validation
+        Pairs to train on, and pairs on which a curve is reported. The curve decides nothing.
+    recipe
+        Loss, optimizer, schedule, budget.
+    seed
+        Decides the order of the patches.
+    state
+        Folder for the half-trained state and the history so far, or None to keep none.
+    fingerprint
+        Names all that decides the training, so that a state of another one is refused.
+    """
+
+    def __init__(
+        self,
+        model: ScaledNetwork,
+        train: Sequence[Pair],
+        validation: Sequence[Pair],
+        recipe: Recipe,
+        seed: int,
+        state: Path | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        self.device = next(model.parameters()).device
+        patches = Patches.load(train, model.network.problem.ratio, self.device)
+        if recipe.patch % patches.ratio or recipe.patch > patches.smallest_side:
+            raise UserError(
+                f"recipe.patch is {recipe.patch}; it must be a multiple of ratio {patches.ratio} and at most "
+                f"{patches.smallest_side}, the smallest side of a training scene"
+            )
+        if recipe.precision not in ("bf16", "float32"):
+            raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
+        model.scale(patches)
+        self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
+        on_gpu = self.device.type == "cuda"
+        self.fast = on_gpu and recipe.precision == "bf16"
+        self.channels_last = on_gpu or model.network.channels_last
+        if self.channels_last:
+            for weight in model.parameters():
+                if weight.ndim == 4:
+                    weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self._eager_loss = model.network.training_loss
+        # Compiling takes a minute or more, which a GPU's speed repays and a CPU's does not. Graphs of CUDA calls are
+        # not asked for: they spare launches, and batches of a useful size keep a GPU busy for longer than those take.
+        self.loss = torch.compile(self._eager_loss, dynamic=False) if on_gpu else self._eager_loss
+        self.steps = steps_of(recipe, patches.per_epoch(recipe.patch))
+        self.optimizer = _optimizer(recipe, model)
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
+        self.generator = torch.Generator().manual_seed(seed)
+        self.checkpoint = Checkpoint(state, fingerprint) if state else None
+        self.piece = _piece(recipe, model, self.device)
+        """Patches that pass through the network at once; gradients of a batch's pieces add up."""
+        self.step, self.seconds, self.rollbacks = 0, 0.0, 0
+        self.history: list[dict] = []
+        self.losses: list[Tensor] = []
+        """Losses since the last row of the history."""
+        self.unseen: list[tuple[int, Tensor, Tensor]] = []
+        """Step, loss and scenes of the batches whose losses were not looked at yet."""
+        self.good: dict | None = None
+        """State to roll back to, where the recipe allows it."""
+
+    def run(self, progress: Callable[..., tqdm] = tqdm) -> None:
+        """Train to the end of the budget, going on from the saved state where there is one.
+
+        Raises
+        ------
+        UserError
+            When the loss becomes NaN or infinite.
+        MachineError
+            When one patch does not fit into memory, or SIGTERM or SIGINT came; then the state has been saved.
+        """
+        self._restore()
+        self.model.train()
+        if self.recipe.rollbacks and self.good is None:
+            self.good = copy.deepcopy(self._state())
+        spent, budget, unit = self._spent()
+        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        with (
+            interruption() if self.checkpoint else nullcontext(lambda: None) as signal,
+            progress(total=int(budget), initial=int(spent), unit=unit) as bar,
+        ):
+            logger.info("training starts at %.0f of %.0f %s on %s", spent, budget, unit, self.device)
+            while spent < budget:
+                self.one_step()
+                self.seconds = time.monotonic() - started
+                before, (spent, budget, _) = spent, self._spent()
+                bar.update(int(min(spent, budget)) - bar.n)
+                records = VALIDATIONS * spent // budget > VALIDATIONS * before // budget
+                stopped_by = signal()
+                saves = stopped_by or time.monotonic() - saved > SAVE_SECONDS
+                if not self.healthy(now=records or saves):
+                    spent = self._spent()[0]
+                    continue
+                if records:
+                    self._record()
+                    bar.set_postfix(loss=f"{self.history[-1]['loss']:.3g}", psnr=f"{self.history[-1]['val_psnr']:.2f}")
+                if saves:
+                    self._save()
+                    saved = time.monotonic()
+                if stopped_by:
+                    raise MachineError(
+                        f"training was stopped by {stopped_by} after step {self.step}; run the same command again to "
+                        f"go on from the state in {self.checkpoint.folder}"
+                    )
+
+    def finished(self) -> ScaledNetwork:
+        """Return the network to be kept, its kernels in torch's own memory order, as they come back from a file."""
+        for weight in self._kept.parameters():
+            weight.data = weight.data.contiguous()
+        return self._kept
+
+    def one_step(self) -> None:
+        """Take one step on a batch of patches."""
+        recipe = self.recipe
+        spent, budget, _ = self._spent()
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.lr * learning_rate_factor(recipe, spent / budget) / 2**self.rollbacks
+        batch = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator)
+        if not self.channels_last:
+            batch = Batch(*(part.contiguous() for part in batch))
+        with fast_on_gpu(self.fast):
+            loss = self._gradients(batch)
+        if recipe.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+        self.optimizer.step()
+        if self.average:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        self.losses.append(loss)
+        self.unseen.append((self.step, loss, batch.scenes))
+
+    def healthy(self, now: bool = True) -> bool:
+        """Look at the losses since the last look, if `now` or if it is time.
+
+        Returns False when one was not finite and training was rolled back; raises UserError where it may not be.
+        """
+        if not self.unseen or not (now or self.device.type == "cpu" or len(self.unseen) >= LOOK_STEPS):
+            return True
+        finite = torch.stack([loss for _, loss, _ in self.unseen]).isfinite().tolist()
+        if all(finite):
+            self.unseen = []
+            return True
+        step, loss, scenes = self.unseen[finite.index(False)]
+        names = ", ".join(self.patches.names[scene] for scene in scenes.unique().tolist())
+        sentence = f"the loss became {float(loss)} at step {step}, on patches of {names}"
+        if self.rollbacks == self.recipe.rollbacks:
+            raise UserError(f"{sentence}; lower recipe.lr, set recipe.clip_norm, or allow recipe.rollbacks")
+        rollbacks, seconds = self.rollbacks + 1, self.seconds
+        self._take(copy.deepcopy(self.good))  # a copy, because the optimizer works on the tensors that it is given
+        self.rollbacks, self.seconds = rollbacks, seconds
+        logger.warning("%s; training goes back to step %d, at half the learning rate", sentence, self.step)
+        return False
+
+    @property
+    def _kept(self) -> ScaledNetwork:
+        """The averaged network where the recipe asks for it, else the trained one."""
+        return self.average.module if self.average else self.model
+
+    def _spent(self) -> tuple[float, float, str]:
+        """What is spent of the budget, the budget, and the unit of both."""
+        if self.recipe.seconds:
+            return self.seconds, self.recipe.seconds, "s"
+        return self.step, self.steps, "step"
+
+    def _gradients(self, batch: Batch) -> Tensor:
+        """Compute the loss of a batch and its gradients, by other means where those in use fail."""
+        while True:
+            try:
+                return self._accumulate(batch)
+            except Exception as error:
+                remedy = self._remedy(error)
+            # Only here, where the error holds no tensors any more, is the memory of the failed attempt free.
+            logger.warning("step %d: %s", self.step + 1, remedy)
+
+    def _accumulate(self, batch: Batch) -> Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for piece in zip(*(image.split(self.piece) for image in batch[:3]), strict=True):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
+                loss = self.loss(*piece, self.recipe.loss) * (len(piece[0]) / self.recipe.batch)
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _remedy(self, error: Exception) -> str:
+        """Do something against an error and say what; raise it where nothing helps."""
+        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if out_of_memory and self.piece > 1:
+            self.piece = (self.piece + 1) // 2
+            return f"out of memory; from now on the network gets at most {self.piece} patches of a batch at once"
+        if out_of_memory:
+            raise MachineError(
+                f"not even one patch of {self.recipe.patch} x {self.recipe.patch} pixels fits into the memory of "
+                f"{self.device}; lower recipe.patch or take a device with more"
+            ) from error
+        if self.loss != self._eager_loss:
+            self.loss = self._eager_loss
+            return f"torch.compile failed, so the network runs uncompiled ({str(error).splitlines()[0]})"
+        raise error
+
+    def _record(self) -> None:
+        loss = float(torch.stack(self.losses).mean())
+        self.losses = []
+        scores = []
+        for pair in self.validation:
+            estimate = fuse(self._kept, pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
+            scores.append((metrics.psnr(pair.hr_hsi, estimate), metrics.sam(pair.hr_hsi, estimate)))
+        self.model.train()
+        psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)
+        rate = self.optimizer.param_groups[0]["lr"]
+        speed = self.step * self.recipe.batch / self.seconds
+        values = (self.step, loss, rate, float(psnr), float(sam), self.seconds, speed, _peak_memory_mb(self.device))
+        self.history.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
+        if self.recipe.rollbacks:
+            self.good = copy.deepcopy(self._state())
+        if self.checkpoint:
+            write_csv(self.checkpoint.folder / "history.csv", self.history, HISTORY_COLUMNS)
+
+    def _state(self) -> dict:
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "patches": self.generator.get_state(),
+            "random": torch.get_rng_state(),
+            "random_on_gpu": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "piece": self.piece,
+            "step": self.step,
+            "seconds": self.seconds,
+            "rollbacks": self.rollbacks,
+            "history": self.history,
+            "losses": self.losses,
+        }
+
+    def _take(self, state: dict) -> None:
+        """Go on from `state`."""
+        self.model.load_state_dict(state["model"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["patches"].cpu())
+        torch.set_rng_state(state["random"].cpu())
+        if state["random_on_gpu"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_on_gpu"].cpu(), self.device)
+        self.piece, self.step, self.seconds = state["piece"], state["step"], state["seconds"]
+        self.rollbacks, self.history, self.losses = state["rollbacks"], state["history"], state["losses"]
+        self.unseen = []
+
+    def _save(self) -> None:
+        if self.checkpoint:
+            self.checkpoint.save({**self._state(), "good": self.good})
+
+    def _restore(self) -> None:
+        state = self.checkpoint.load(self.device) if self.checkpoint else None
+        if state:
+            self.good = state["good"]
+            self._take(state)
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

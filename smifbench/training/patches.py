@@ -1,0 +1,100 @@
+"""Training scenes on the device, and batches of random patches that are cut from them there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smifbench.degradation.pairs import Pair
+
+
+class Batch(NamedTuple):
+    """Patches (B, C, h, w), (B, c, H, W) and (B, C, H, W) in channels_last order; on the CPU, their scenes (B,)."""
+
+    lr_hsi: Tensor
+    hr_msi: Tensor
+    hr_hsi: Tensor
+    scenes: Tensor
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Training scenes as lists of pixels, so that patches of scenes of any sizes are one gather by pixel number.
+
+    `hr_hsi` (N, C), `hr_msi` (N, c) and `lr_hsi` (N/r^2, C) hold the pixels of all scenes, one scene after another and
+    row by row. `lr_sizes` (scenes, 2) are heights and widths of the LR images, on the CPU; `names` are the scenes'.
+
+    Values stay float32: half precision spares a tenth of a gather, which is itself a few hundredths of a step, and the
+    largest data set here fits a GPU several times over. Pairs are cut, not simulated anew for each patch: where the
+    PSF keeps to its block a patch's degradation is the cut of its scene's, and where it does not the cut is the better.
+    """
+
+    hr_hsi: Tensor
+    lr_hsi: Tensor
+    hr_msi: Tensor
+    lr_sizes: Tensor
+    names: tuple[str, ...]
+    ratio: int
+
+    @classmethod
+    def load(cls, pairs: Sequence[Pair], ratio: int, device: torch.device) -> "Patches":
+        """Copy the pairs of the training split to `device`."""
+        pixels = {
+            image: _pixels([getattr(pair, image) for pair in pairs], device) for image in ("hr_hsi", "lr_hsi", "hr_msi")
+        }
+        sizes = torch.tensor([pair.lr_hsi.shape[1:] for pair in pairs])
+        return cls(**pixels, lr_sizes=sizes, names=tuple(pair.scene for pair in pairs), ratio=ratio)
+
+    @property
+    def smallest_side(self) -> int:
+        """Length in pixels of the shortest side of an HR image."""
+        return int(self.lr_sizes.min()) * self.ratio
+
+    def per_epoch(self, patch: int) -> int:
+        """Return the number of patches that tile the scenes without overlap."""
+        return int((self.lr_sizes * self.ratio // patch).prod(1).sum())
+
+    def sample(self, count: int, patch: int, augment: bool, generator: torch.Generator) -> Batch:
+        """Draw a batch of `count` patches with HR sides of `patch`, a multiple of the ratio.
+
+        Scenes are drawn in proportion to their area, positions uniformly on the LR grid. `augment` applies one random
+        symmetry of the square to each patch. The CPU's `generator` decides, so that all devices cut the same patches.
+        """
+        draws = torch.rand(count, 4, generator=generator, dtype=torch.float64)
+        areas = self.lr_sizes.prod(1).double().cumsum(0)
+        scenes = torch.searchsorted(areas[:-1] / areas[-1], draws[:, 0].contiguous())
+        side = patch // self.ratio
+        corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
+        symmetries = (draws[:, 3] * 8).long() * augment
+        starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
+        cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries))
+        cuts = cuts.to(self.hr_hsi.device, non_blocking=True)  # a copy that blocks would wait for the step before
+        lr_numbers, hr_numbers = _numbers(cuts, side, 1), _numbers(cuts, patch, self.ratio)
+        images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
+        return Batch(*(image.permute(0, 3, 1, 2) for image in images), scenes)
+
+
+def _pixels(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """Join images (C, H, W) to one list of pixels (N, C)."""
+    counts = [image[0].size for image in images]
+    pixels = torch.empty(sum(counts), len(images[0]), device=device)
+    for part, image in zip(pixels.split(counts), images, strict=True):
+        part.copy_(torch.from_numpy(np.array(image)).flatten(1).T)
+    return pixels
+
+
+def _numbers(cuts: Tensor, side: int, step: int) -> Tensor:
+    """Pixel numbers (B, side, side) of square cuts, in the order of their symmetry.
+
+    `cuts` (5, B) are, on the LR grid, each scene's first pixel and width, the cut's top and left, and the number of
+    the symmetry; `step` is the ratio of the image's grid to that one.
+    """
+    start, width, top, left, symmetry = cuts[..., None, None]
+    square = torch.arange(side * side, device=cuts.device).view(side, side)
+    turned = torch.stack([torch.rot90(square, turns) for turns in range(4)])
+    within = torch.cat((turned, turned.flip(2)))[symmetry.flatten()]
+    rows, columns = top * step + within // side, left * step + within % side
+    return start * step**2 + rows * (width * step) + columns

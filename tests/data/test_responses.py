@@ -1,0 +1,217 @@
+"""Spectral responses against matrices worked out by hand and the published numbers."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from smifbench.data.responses import NAMED, Response, gaussian_response, load_response, spectral_response
+from smifbench.errors import UserError
+
+VISIBLE = np.arange(400, 701, 10)
+
+# The integer table of the Nikon D700 that the fusion literature shares, 400-700 nm; its rows sum to 255, 203 and 251.
+NIKON_D700 = np.array(
+    [
+        [2, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 6, 11, 17, 21, 22, 21, 20, 20, 19, 19, 18, 18, 17, 17],
+        [1, 1, 1, 1, 1, 1, 2, 4, 6, 8, 11, 16, 19, 21, 20, 18, 16, 14, 11, 7, 5, 3, 2, 2, 1, 1, 2, 2, 2, 2, 2],
+        [7, 10, 15, 19, 25, 29, 30, 29, 27, 22, 16, 9, 2, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    ]
+)
+
+TRIANGLE = Response(np.array([500.0, 520.0, 540.0]), ("T",), np.array([[0.0, 1.0, 0.0]]))
+"""Rises from 0 at 500 nm to 1 at 520 nm and falls to 0 at 540 nm."""
+
+
+@pytest.mark.parametrize(
+    ("name", "sums"),
+    [("nikon_d700", (255, 203, 251)), ("nikon_d700_akhtar", (209, 164, 200)), ("nikon_d700_smooth", None)],
+)
+def test_nikon_d700(name, sums):
+    response = load_response(name)
+    assert response.band_names == ("R", "G", "B")
+    np.testing.assert_array_equal(response.wavelengths_nm, VISIBLE)
+    srf = spectral_response(name, VISIBLE)
+    np.testing.assert_allclose(srf, response.curves, atol=1e-11)
+    if sums:
+        counts = srf * np.array(sums)[:, None]
+        np.testing.assert_allclose(counts, counts.round(), atol=1e-9)
+
+
+def test_nikon_d700_is_the_published_table():
+    np.testing.assert_array_equal(NIKON_D700.sum(axis=1), [255, 203, 251])
+    srf = spectral_response("nikon_d700", VISIBLE)
+    np.testing.assert_allclose(srf * [[255], [203], [251]], NIKON_D700, atol=1e-9)
+    np.testing.assert_allclose(srf @ VISIBLE, [632, 544, 468], atol=0.5)  # the three colours' centroids
+
+
+def test_other_nikon_tables_have_their_own_numbers():
+    akhtar = load_response("nikon_d700_akhtar").curves
+    # Its blue begins 0.005, 0.007, 0.012 out of 0.200.
+    np.testing.assert_allclose(akhtar[2, :3], [0.025, 0.035, 0.06], atol=1e-12)
+    smooth = load_response("nikon_d700_smooth").curves
+    np.testing.assert_allclose(smooth.sum(axis=1), 1, atol=1e-11)
+    assert np.abs(smooth - akhtar).max() > 0.01
+    assert np.abs(akhtar - load_response("nikon_d700").curves).max() > 0.01
+
+
+def test_sentinel2a_has_its_published_centroids():
+    grid, names, curves = load_response("sentinel2a")
+    assert names == ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+    assert (grid[0], grid[-1], len(grid)) == (412, 2320, 1909)
+    centroids = curves @ grid / curves.sum(axis=1)
+    published = [442.7, 492.4, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 945.1, 1373.5, 1613.7, 2202.4]
+    np.testing.assert_allclose(centroids, published, atol=0.051)
+
+
+def test_sentinel2a_subsets_by_ground_resolution():
+    whole, fine, both = map(load_response, ("sentinel2a", "sentinel2a_10m", "sentinel2a_20m"))
+    assert fine.band_names == ("B02", "B03", "B04", "B08")
+    assert both.band_names == ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+    for subset in (fine, both):
+        for name, curve in zip(subset.band_names, subset.curves, strict=True):
+            np.testing.assert_array_equal(curve, whole.curves[whole.band_names.index(name)])
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("widths", [None, 12.0])
+def test_rows_sum_to_one(name, widths):
+    wavelengths = np.random.default_rng(0).permutation(np.arange(400.0, 2500, 9.7))
+    srf = spectral_response(name, wavelengths, widths)
+    assert srf.shape == (len(load_response(name).band_names), len(wavelengths))
+    assert srf.dtype == np.float64
+    assert srf.min() >= 0
+    np.testing.assert_allclose(srf.sum(axis=1), 1, atol=1e-14)
+
+
+@pytest.mark.parametrize("widths", [None, 12.0])
+def test_order_of_the_bands_only_orders_the_columns(widths):
+    wavelengths = np.arange(400.0, 2500, 9.7)
+    order = np.random.default_rng(1).permutation(len(wavelengths))
+    expected = spectral_response("sentinel2a", wavelengths, widths)[:, order]
+    np.testing.assert_allclose(spectral_response("sentinel2a", wavelengths[order], widths), expected, atol=1e-15)
+
+
+def test_sampling_by_hand():
+    # Heights at 505, 515, 530 and, outside the curve, 560 nm: 0.25, 0.75, 0.5, 0.
+    srf = spectral_response(TRIANGLE, [505, 515, 530, 560])
+    np.testing.assert_allclose(srf, [[1 / 6, 1 / 2, 1 / 3, 0]], atol=1e-15)
+
+
+def test_averaging_by_hand():
+    # Areas under the triangle, then over the width: 490-510 nm holds 2.5 of 20 nm; 510-530 nm holds 7.5 + 7.5 of 20 nm;
+    # 535-555 nm holds 0.625 of 20 nm; 560-580 nm none.
+    heights = np.array([0.125, 0.75, 0.03125, 0])
+    srf = spectral_response(TRIANGLE, [500, 520, 545, 570], 20)
+    np.testing.assert_allclose(srf, [heights / heights.sum()], atol=1e-15)
+    # Bands of unlike width: 515-525 nm holds 8.75 of 10 nm; 500-540 nm holds 20 of 40 nm.
+    np.testing.assert_allclose(spectral_response(TRIANGLE, [520, 520], [10, 40]), [[7 / 11, 4 / 11]], atol=1e-15)
+
+
+def test_narrow_widths_tend_to_samples():
+    wavelengths = np.arange(420.0, 2300, 10)
+    narrow = spectral_response("sentinel2a", wavelengths, 1e-6)
+    np.testing.assert_allclose(narrow, spectral_response("sentinel2a", wavelengths), atol=1e-7)
+
+
+def test_averaging_agrees_with_a_fine_sum():
+    grid, _, curves = load_response("sentinel2a")
+    centres, widths = np.arange(430.0, 2300, 13.3), np.linspace(3.3, 14.9, 141)
+    fine = centres[:, None] + widths[:, None] * ((np.arange(2000) + 0.5) / 2000 - 0.5)
+    means = np.stack([np.interp(fine, grid, curve, 0, 0).mean(axis=1) for curve in curves])
+    srf = spectral_response("sentinel2a", centres, widths)
+    np.testing.assert_allclose(srf, means / means.sum(axis=1, keepdims=True), atol=1e-6)
+
+
+def test_extent_saves_a_curve_that_lies_between_the_centres():
+    with pytest.raises(UserError):
+        spectral_response(TRIANGLE, [480, 560])
+    np.testing.assert_allclose(spectral_response(TRIANGLE, [480, 560], 80), [[0.5, 0.5]])
+
+
+def test_missing_band_is_named_with_both_ranges():
+    with pytest.raises(UserError, match=r"B05 \(\d+-\d+ nm\) meets none of the 26 hyperspectral bands \(400-650 nm\)"):
+        spectral_response(load_response("sentinel2a_20m"), np.arange(400, 651, 10))
+    with pytest.raises(UserError, match="check that the wavelengths are in nanometres"):
+        spectral_response("nikon_d700", VISIBLE / 1000)
+
+
+def test_gaussian_by_hand():
+    # FWHM 20: at 0, 10 and 20 nm from the centre 1, 1/2 and 1/16.
+    srf = gaussian_response([550], 20, [550, 560, 530])
+    np.testing.assert_allclose(srf, [[16 / 25, 8 / 25, 1 / 25]], atol=1e-15)
+
+
+def test_gaussian_rows_have_their_own_widths():
+    srf = gaussian_response([500, 600], [20, 40], np.arange(450.0, 650))
+    np.testing.assert_allclose(srf.sum(axis=1), 1, atol=1e-14)
+    assert [np.count_nonzero(row >= row.max() / 2) for row in srf] == [21, 41]
+
+
+def test_gaussian_without_bands_is_refused():
+    gaussian_response([720], 20, VISIBLE)  # its flank still reaches 700 nm
+    with pytest.raises(UserError, match=r"centred on 721 nm \(701-741 nm\) meets none .* \(400-700 nm\)"):
+        gaussian_response([550, 721], 20, VISIBLE)
+
+
+@pytest.mark.parametrize("widths", [0, -3.0, np.nan, [10, 10]])
+def test_widths_that_are_no_lengths_are_refused(widths):
+    with pytest.raises(UserError, match="bandwidths_nm must be one positive number of nanometres or 31 of them"):
+        spectral_response("nikon_d700", VISIBLE, widths)
+
+
+@pytest.mark.parametrize("wavelengths", [[], [[500, 510]], [500, np.nan]])
+def test_wavelengths_that_are_no_list_are_refused(wavelengths):
+    with pytest.raises(UserError, match="wavelengths_nm must be a list of finite numbers"):
+        spectral_response("nikon_d700", wavelengths)
+
+
+def test_own_csv(tmp_path):
+    path = tmp_path / "camera.csv"
+    path.write_text("\ufeffred, wavelength_nm ,nir\n0,600,0\n\n1,650,0.5\n0,700,2\n", encoding="utf-8")
+    for given in (path, str(path)):
+        response = load_response(given)
+        assert response.band_names == ("red", "nir")
+        np.testing.assert_array_equal(response.wavelengths_nm, [600, 650, 700])
+        np.testing.assert_array_equal(response.curves, [[0, 1, 0], [0, 0.5, 2]])
+    np.testing.assert_allclose(spectral_response(path, [625, 650, 700]), [[1 / 3, 2 / 3, 0], [1 / 11, 2 / 11, 8 / 11]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must name a column wavelength_nm .* it reads: nothing"),
+        ("nm,R\n400,1\n500,1\n", "must name a column wavelength_nm .* it reads: nm, R"),
+        ("wavelength_nm\n400\n500\n", "one column for each band"),
+        ("wavelength_nm,R,R\n400,1,1\n500,1,1\n", "all different"),
+        ("wavelength_nm,R\n400,1\n", "at least two rows"),
+        ("wavelength_nm,R\n400,1\n500,much\n", "line 3: R is 'much'; replace it by a finite number"),
+        ("wavelength_nm,R\n400,-0.1\n500,1\n", "line 2: R is '-0.1'"),
+        ("wavelength_nm,R\n400,nan\n500,1\n", "line 2: R is 'nan'"),
+        ("wavelength_nm,R\n400,\n500,1\n", "line 2: R is ''"),
+        ("wavelength_nm,R\n400,1\ninf,1\n", "line 3: wavelength_nm is 'inf'"),
+        ("wavelength_nm,R\n400,1\n500\n", "line 3: 1 entries under 2 column names"),
+        ("wavelength_nm,R\n400,1\n500,1\n500,1\n", "line 4: wavelength_nm must increase"),
+        ("wavelength_nm,R\n\n500,1\n400,1\n", "line 4: wavelength_nm must increase"),
+        ("wavelength_nm,R,G\n400,1,0\n500,1,0\n", "band G is zero throughout"),
+    ],
+)
+def test_malformed_csv_is_refused(tmp_path, text, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_response(path)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_names():
+    with pytest.raises(UserError, match="unknown spectral response 'nikon_d70'; did you mean 'nikon_d700'"):
+        load_response("nikon_d70")
+    with pytest.raises(UserError, match=r"there is no file nowhere/camera\.csv; .* nikon_d700"):
+        load_response("nowhere/camera.csv")
+
+
+def test_module_needs_no_torch():
+    code = "import sys, smifbench.data.responses; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

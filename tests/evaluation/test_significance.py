@@ -1,0 +1,194 @@
+"""Tests, ranks, intervals and the sentences about them."""
+
+import doctest
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import smifbench.evaluation.significance
+from smifbench.errors import UserError
+from smifbench.evaluation.columns import METRICS_COLUMNS
+from smifbench.evaluation.significance import claims, critical_difference, holm, intervals, ranks, significance
+from smifbench.metrics import METRICS
+
+
+def rows(psnr, scenes=4, seeds=3, **changes):
+    """Rows of each method: `psnr[method]` is a number or a function of (scene, seed); None is a failure."""
+    table = []
+    for (method, value), scene, seed in itertools.product(psnr.items(), range(scenes), range(seeds)):
+        found = value(scene, seed) if callable(value) else value
+        table.append(
+            dict.fromkeys(METRICS, found)
+            | {"experiment": "e", "dataset": "cave", "protocol": "p/1", "ratio": 4, "method": method}
+            | {"variant": "default", "seed": seed, "scene": f"s{scene}", "status": "failed" if found is None else "ok"}
+            | changes
+        )
+    return pd.DataFrame(table).reindex(columns=METRICS_COLUMNS).astype(dict.fromkeys(METRICS, float))
+
+
+def noise(scale, shift=0.0, salt=0):
+    return lambda scene, seed: shift + scale * np.random.default_rng([scene, seed, salt]).standard_normal()
+
+
+def one(table, method):
+    return table[table.method == method].iloc[0]
+
+
+def test_docstring_examples():
+    assert doctest.testmod(smifbench.evaluation.significance).failed == 0
+
+
+# significance
+
+
+def test_p_is_wilcoxons_over_pairs_of_scene_and_seed():
+    ours, other = noise(1.0, 40.0, 1), noise(1.0, 39.5, 2)
+    table = rows({"smif_net": ours, "psrt": other}).sample(frac=1, random_state=0)  # order must not matter
+    found = one(significance(table), "psrt")
+    pairs = [other(*pair) - ours(*pair) for pair in itertools.product(range(4), range(3))]
+    assert found.pairs == 12
+    assert found.p == stats.wilcoxon(pairs).pvalue
+    assert found.median_difference == pytest.approx(np.median(pairs))
+
+
+def test_holms_correction_is_over_the_methods_of_a_setting():
+    methods = {"smif_net": 40.0, **{name: noise(1.0, 39.5, salt) for salt, name in enumerate(["a", "b", "c"])}}
+    table = rows(methods)
+    tests = significance(pd.concat([table, table.assign(ratio=8)]))
+    for _, block in tests.groupby("ratio"):
+        assert block.p_holm.tolist() == holm(block.p.tolist())
+    assert len(tests) == 6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_rejects_what_its_definition_rejects(seed):
+    p = np.random.default_rng(seed).random(8) ** 4
+    corrected = holm(p)
+    for alpha in (0.01, 0.05, 0.3):
+        rejected = set()
+        for step, index in enumerate(np.argsort(p)):
+            if p[index] > alpha / (len(p) - step):
+                break
+            rejected.add(index)
+        assert {index for index, value in enumerate(corrected) if value <= alpha} == rejected
+
+
+@pytest.mark.parametrize(("metric", "verdict"), [("psnr", "reference is better"), ("sam", "reference is worse")])
+def test_verdict_goes_by_the_metrics_direction(metric, verdict):
+    found = one(significance(rows({"smif_net": 40.0, "psrt": noise(0.1, 30.0)}), metric=metric), "psrt")
+    assert found.significant
+    assert found.verdict == verdict
+
+
+def test_equal_methods_differ_by_nothing():
+    found = one(significance(rows({"smif_net": 40.0, "psrt": 40.0})), "psrt")
+    assert (found.p, found.median_difference, found.verdict) == (1.0, 0.0, "no difference shown")
+    exact = rows({"smif_net": np.inf, "psrt": np.inf})
+    assert one(significance(exact), "psrt").p == 1.0
+
+
+def test_too_few_pairs_are_told_with_the_smallest_p():
+    found = one(significance(rows({"smif_net": 40.0, "psrt": 30.0}, scenes=1)), "psrt")
+    assert found.verdict == "too few pairs: with 3 pairs the smallest possible p is 0.25"
+    many = {"smif_net": 40.0} | {name: noise(0.1, 30.0, salt) for salt, name in enumerate("abcdefghij")}
+    found = one(significance(rows(many, scenes=2)), "a")
+    assert found.p == 2 ** (1 - 6)
+    assert found.verdict.endswith("smallest possible p is 0.031, 0.31 after Holm's correction")
+
+
+def test_a_method_with_one_seed_meets_every_seed_of_the_reference():
+    table = rows({"smif_net": noise(1.0, 40.0), "gsa": lambda scene, seed: 39.0 + scene})
+    table = table[(table.method != "gsa") | (table.seed == 0)]
+    assert one(significance(table), "gsa").pairs == 12
+    failed = rows({"smif_net": 40.0, "psrt": lambda scene, seed: None if seed else 39.0})
+    assert one(significance(failed), "psrt").pairs == 4, "failed seeds are not filled in"
+
+
+def test_a_reference_that_was_not_run_is_told():
+    with pytest.raises(UserError, match="no rows of the reference smif_net; name one of psrt, gsa"):
+        significance(rows({"psrt": 1.0, "gsa": 2.0}))
+    assert claims(rows({"psrt": 1.0})) == []
+    assert one(significance(rows({"psrt": 1.0, "gsa": 2.0}), "gsa"), "psrt").pairs == 12
+    with pytest.raises(UserError, match=r"unknown metric 'psmr'; did you mean 'psnr'\?"):
+        significance(rows({"smif_net": 1.0}), metric="psmr")
+
+
+# ranks
+
+
+def test_ranks_are_means_over_scenes_with_ties_shared():
+    table = rows({"a": lambda scene, seed: 10.0 + scene % 2, "b": 10.0, "c": 9.0, "d": 50.0}, scenes=2)
+    ranked = ranks(table)
+    assert ranked["rank"].droplevel("variant").to_dict() == {"d": 1.0, "a": 2.25, "b": 2.75, "c": 4.0}
+    assert set(ranked.blocks) == {2}, "seeds of a scene are averaged"
+    assert ranks(table, "sam")["rank"].index[0][0] == "c"
+
+
+def test_friedmans_test_and_critical_difference_are_scipys_and_demsars():
+    table = rows({name: noise(1.0, 40.0 + i, i) for i, name in enumerate("abcde")}, scenes=10, seeds=1)
+    ranked = ranks(table)
+    samples = table.pivot(index="scene", columns="method", values="psnr").to_numpy().T
+    assert ranked.friedman_p.iloc[0] == pytest.approx(stats.friedmanchisquare(*samples).pvalue)
+    # Demsar's table 5: q(0.05) of 5 classifiers is 2.728.
+    assert ranked.critical_difference.iloc[0] == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 10)), abs=0.001)
+    assert critical_difference(10, 1) == pytest.approx(3.164 * np.sqrt(10 * 11 / 6), abs=0.003)
+
+
+def test_a_method_that_misses_a_setting_is_left_out_of_the_ranks():
+    table = pd.concat([rows({"a": 3.0, "b": 2.0, "c": 1.0}), rows({"a": 3.0, "b": 2.0}, ratio=8)])
+    assert [method for method, _ in ranks(table).index] == ["a", "b"]
+    failed = rows({"a": 3.0, "b": 2.0, "c": lambda scene, seed: None if scene == 0 else 1.0})
+    assert len(ranks(failed)) == 3
+    assert set(ranks(failed).blocks) == {3}
+
+
+# intervals
+
+
+def test_intervals_hold_the_mean_and_repeat_themselves():
+    table = rows({"a": noise(1.0, 40.0), "b": noise(0.1, 40.0)})
+    found = intervals(table)
+    assert ((found.low < found["mean"]) & (found["mean"] < found.high)).all()
+    assert found.equals(intervals(table.sample(frac=1, random_state=0).sort_values("method", kind="stable")))
+    widths = (found.high - found.low).tolist()
+    assert widths[0] == pytest.approx(10 * widths[1])
+    assert found[["scenes", "seeds"]].to_numpy().tolist() == [[4, 3], [4, 3]]
+
+
+def test_interval_of_scenes_covers_their_mean():
+    """About 19 of 20 intervals of 25 scenes hold the true mean (the percentile bootstrap's are a little short)."""
+    held = []
+    for repeat in range(200):
+        found = intervals(rows({"a": noise(1.0, 40.0, repeat)}, scenes=25, seeds=1), resamples=400).iloc[0]
+        held.append(found.low <= 40.0 <= found.high)
+    assert 0.88 <= np.mean(held) <= 0.985
+
+
+def test_one_value_has_no_interval_and_an_incomplete_seed_no_part():
+    assert intervals(rows({"a": 1.0}, scenes=1, seeds=1))[["low", "high"]].isna().all(axis=None)
+    found = intervals(rows({"a": lambda scene, seed: None if (scene, seed) == (0, 0) else float(seed)})).iloc[0]
+    assert (found.seeds, found["mean"]) == (2, 1.5)
+
+
+# claims
+
+
+def test_claims_count_settings():
+    better = rows({"smif_net": 40.0, "psrt": noise(0.1, 39.0)})
+    worse = rows({"smif_net": 40.0, "psrt": noise(0.1, 41.0)}, dataset="harvard")
+    alike = rows({"smif_net": 40.0, "psrt": noise(1.0, 40.0)}, ratio=8)
+    few = rows({"smif_net": 40.0, "psrt": 39.0}, scenes=1, dataset="wdcm")
+    titles = {"smif_net/default": "SMIF-NET", "psrt/default": "PSRT"}
+    assert claims(pd.concat([better, worse, alike, few]), titles=titles) == [
+        "By PSNR, SMIF-NET is significantly better than PSRT on 1 of 4 settings, significantly worse on 1, "
+        "not distinguishable from it on 1, with too few pairs to tell on 1."
+    ]
+
+
+def test_where_nothing_can_be_significant_one_sentence_says_so():
+    table = rows({"smif_net": 40.0, "psrt": 39.0, "gsa": 38.0}, scenes=1, seeds=1)
+    sentence = "By PSNR, no difference from smif_net can be significant on 1 setting: "
+    assert claims(table) == [sentence + "with 1 pair the smallest possible p is 1."]

@@ -1,0 +1,130 @@
+"""Configs: what is filled in, and one clear sentence for each mistake."""
+
+import pytest
+import yaml
+from configs import EXPERIMENTS, TESTS
+
+from smifbench import UserError, plugins
+from smifbench.experiment.config import check_experiment, load_experiment
+
+
+def config(**changes):
+    """A small valid config with `changes`; None removes a key."""
+    base = {
+        "experiment": "tiny",
+        "datasets": {"indian_pines": {}},
+        "ratios": [4],
+        "methods": {"bicubic": {}, "ssr_net": {"recipe": {"steps": 3}}},
+    }
+    return {key: value for key, value in {**base, **changes}.items() if value is not None}
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_config_in_the_repository_is_valid_and_named_after_its_file(path):
+    assert load_experiment(path).name == path.stem
+
+
+def test_defaults_are_filled_in():
+    experiment = check_experiment(config())
+    assert experiment.protocols == ["block-gauss-s2/1"]
+    assert experiment.seeds == [0]
+    assert experiment.methods["ssr_net", "default"] == {"options": {}, "recipe": {"steps": 3}}
+    assert experiment.methods["bicubic", "default"] == {"options": {}, "recipe": {}}
+
+
+def test_tests_go_on_top_of_any_experiment_of_one_protocol():
+    tests = yaml.safe_load(TESTS.read_text())
+    for path in EXPERIMENTS:
+        base = yaml.safe_load(path.read_text())
+        if len(base.get("protocols", [])) > 1:
+            continue
+        experiment = check_experiment({**base, **tests, "methods": base["methods"] | tests["methods"]})
+        for run in experiment.runs():
+            found = experiment.tests(run)
+            assert found[0] == (run.protocol, run.ratio)
+            assert len(set(found)) == len(found) >= len(tests["test_protocols"]) + 1
+
+
+def test_other_ratios_are_tested_once():
+    experiment = check_experiment(config(ratios=[4, 8], test_protocols=["fwhm/1"], test_ratios=[2, 8]))
+    default = "block-gauss-s2/1"
+    assert {run.ratio: experiment.tests(run) for run in experiment.runs()} == {
+        4: [(default, 4), ("fwhm/1", 4), (default, 2)],
+        8: [(default, 8), ("fwhm/1", 8)],
+    }
+
+
+def test_grid_repeats_only_random_methods_over_seeds():
+    experiment = check_experiment(config(seeds=[0, 1, 2], ratios=[4, 8]))
+    runs = experiment.runs()
+    assert len(runs) == 2 * (1 + 3)
+    assert {run.seed for run in runs if run.method == "bicubic"} == {0}
+    assert len({run.folder for run in runs}) == len(runs)
+
+
+def test_variants_are_methods_of_their_own():
+    experiment = check_experiment(config(methods={"smif_net": {}, "smif_net/no_csca": {"options": {"csca": False}}}))
+    assert [(run.method, run.variant) for run in experiment.runs()] == [
+        ("smif_net", "default"),
+        ("smif_net", "no_csca"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"methods": {"ssrnet": {}}}, "unknown method 'ssrnet'; did you mean 'ssr_net'?"),
+        ({"datasets": {"indian_pine": {}}}, "unknown data set 'indian_pine'; did you mean 'indian_pines'?"),
+        ({"protocols": ["block-gaus-s2/1"]}, "unknown protocol 'block-gaus-s2/1'; did you mean 'block-gauss-s2/1'?"),
+        ({"method": {}}, "unknown key 'method'; did you mean 'methods'?"),
+        ({"training": {"learning_rate": 1}}, "unknown key in training 'learning_rate'"),
+        (
+            {"methods": {"ssr_net": {"recipe": {"step": 1}}}},
+            "in methods.ssr_net.recipe 'step'; did you mean 'steps'?",
+        ),
+        (
+            {"methods": {"smif_net": {"options": {"widht": 8}}}},
+            "method smif_net 'widht'; did you mean 'width'?",
+        ),
+        (
+            {"datasets": {"indian_pines": {"bining": 5}}},
+            "indian_pines 'bining'; did you mean 'binning'?",
+        ),
+        ({"ratios": None}, "the key 'ratios' is missing"),
+        ({"ratios": [1]}, "key 'ratios.0': 1 is less than the minimum of 2"),
+        ({"ratios": "4"}, "key 'ratios': '4' is not of type 'array'"),
+        ({"seeds": []}, "key 'seeds': [] should be non-empty"),
+        ({"training": {"lr": 0}}, "key 'training.lr'"),
+        ({"recipe": "author"}, "key 'recipe': 'author' is not one of"),
+        ({"experiment": "Demo run"}, "key 'experiment': 'Demo run' does not match"),
+        ({"test_protocols": ["fwmh/1"]}, "unknown protocol 'fwmh/1'; did you mean 'fwhm/1'?"),
+        ({"test_protocols": ["fwhm/1+sgima=3"]}, "did you mean 'sigma'?"),
+        ({"test_protocols": ["fwhm/1+shift=0.5"]}, "has its taps between pixels"),
+        ({"test_protocols": ["paper-wdcm/1"]}, "paper-wdcm/1 rescales the reference"),
+        ({"test_ratios": [2], "protocols": ["fwhm/1", "lttr/1"]}, "need one training protocol"),
+        ({"device": "gpu"}, "key 'device': 'gpu' is not one of"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(changes, sentence):
+    with pytest.raises(UserError) as error:
+        check_experiment(config(**changes), "config/tiny.yaml")
+    assert str(error.value).startswith("config/tiny.yaml: ")
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.yaml does not exist"):
+        load_experiment(tmp_path / "nowhere.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("methods: [")
+    with pytest.raises(UserError, match=r"broken\.yaml is not valid YAML"):
+        load_experiment(broken)
+    broken.write_text("- a list")
+    with pytest.raises(UserError, match=r"broken\.yaml: the config must be a mapping"):
+        load_experiment(broken)
+
+
+def test_schema_describes_every_key():
+    schema = yaml.safe_load((plugins.ROOT / "workflow/schemas/experiment.schema.yaml").read_text())
+    assert all(about.get("description") or "$ref" in about for about in schema["properties"].values())

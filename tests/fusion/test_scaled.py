@@ -1,0 +1,89 @@
+"""The affine maps around a network: undone exactly, and the same for the scenes that it is trained on."""
+
+import pytest
+import torch
+
+from smifbench import FusionProblem, UserError, build_method
+from smifbench.degradation.pairs import Pair
+from smifbench.fusion.scaled import ScaledNetwork
+from smifbench.training.patches import Patches
+
+
+def images(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    lr_hsi = torch.rand(1, 6, 8, 8, generator=generator) * torch.linspace(0.1, 1, 6)[:, None, None]
+    return lr_hsi, torch.rand(1, 2, 32, 32, generator=generator)
+
+
+class Enlarge(torch.nn.Module):
+    """Linear in the HSI with weights that sum to 1, so that it commutes with every affine map of a band."""
+
+    def __init__(self):
+        super().__init__()
+        self.problem = FusionProblem(6, 2, 4)
+
+    def forward(self, lr_hsi, hr_msi):
+        return torch.nn.functional.interpolate(lr_hsi, scale_factor=4, mode="bilinear")
+
+
+def test_without_scaling_the_network_sees_the_images():
+    torch.manual_seed(0)
+    network = build_method("ssr_net", FusionProblem(6, 2, 4)).eval()
+    lr_hsi, hr_msi = images()
+    with torch.no_grad():
+        assert torch.equal(ScaledNetwork(network)(lr_hsi, hr_msi), network(lr_hsi, hr_msi))
+
+
+def test_the_maps_are_undone_on_the_output():
+    lr_hsi, hr_msi = images()
+    model = ScaledNetwork(Enlarge())
+    model.fit("standard", list(lr_hsi), list(hr_msi))
+    torch.testing.assert_close(model(lr_hsi, hr_msi), Enlarge()(lr_hsi, hr_msi))
+
+
+def test_standard_scaling_puts_means_two_deviations_above_zero():
+    lr_hsi, hr_msi = images()
+    model = ScaledNetwork(Enlarge())
+    model.fit("standard", list(lr_hsi), list(hr_msi))
+    scaled = ((lr_hsi - model.hsi_shift) / model.hsi_scale)[0].flatten(1)
+    torch.testing.assert_close(scaled.mean(1), 2 * scaled.std(1), rtol=1e-4, atol=1e-4)
+    deviation = lr_hsi[0].flatten(1).std(1)
+    spread, before = scaled.std(1).max() / scaled.std(1).min(), deviation.max() / deviation.min()
+    torch.testing.assert_close(spread, before.sqrt(), rtol=1e-4, atol=1e-4)
+
+
+def test_scenes_are_mapped_once_as_every_batch_would_be():
+    lr_hsi, hr_msi = images()
+    pair = Pair("toy", "train", Enlarge()(lr_hsi, hr_msi)[0].numpy(), lr_hsi[0].numpy(), hr_msi[0].numpy(), "")
+    model = ScaledNetwork(Enlarge())
+    model.fit("standard", list(lr_hsi), list(hr_msi))
+    patches = Patches.load([pair], 4, torch.device("cpu"))
+    model.scale(patches)
+    seen = []
+    model.network.register_forward_pre_hook(lambda network, batch: seen.extend(batch))
+    model(lr_hsi, hr_msi)
+    assert torch.equal(patches.lr_hsi, seen[0][0].flatten(1).T)
+    assert torch.equal(patches.hr_msi, seen[1][0].flatten(1).T)
+    back = patches.hr_hsi.T * model.hsi_scale[..., 0] + model.hsi_shift[..., 0]
+    torch.testing.assert_close(back, torch.from_numpy(pair.hr_hsi).flatten(1))
+
+
+def test_a_flat_band_does_not_divide_by_zero():
+    model = ScaledNetwork(Enlarge())
+    model.fit("standard", [torch.full((6, 8, 8), 0.5)], [torch.full((2, 32, 32), 0.5)])
+    lr_hsi, hr_msi = images()
+    assert torch.isfinite(model(lr_hsi, hr_msi)).all()
+
+
+def test_the_maps_travel_with_the_weights():
+    lr_hsi, hr_msi = images()
+    model, fresh = ScaledNetwork(Enlarge()), ScaledNetwork(Enlarge())
+    model.fit("standard", list(lr_hsi), list(hr_msi))
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(fresh.hsi_scale, model.hsi_scale)
+    assert torch.equal(fresh.msi_shift, model.msi_shift)
+
+
+def test_an_unknown_scaling_is_named():
+    with pytest.raises(UserError, match="unknown scaling 'whiten'"):
+        ScaledNetwork(Enlarge()).fit("whiten", [], [])

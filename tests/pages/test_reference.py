@@ -1,0 +1,124 @@
+"""The kept rows load like any results, and the page on them prints what they hold."""
+
+import pandas as pd
+import pytest
+
+from smifbench import load_results, plugins
+from smifbench.paper.published import published_as_printed
+from smifbench.system.files import read_json
+
+REFERENCE = plugins.ROOT / "results" / "reference"
+FOLDERS = sorted(path.parent for path in REFERENCE.glob("*/metrics.csv"))
+PAGE = (plugins.ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+TEXT = " ".join(PAGE.split())
+PAPER = [f"paper_{name}" for name in ("psnr", "ssim", "sam", "rase", "rmse", "ergas")]
+METHODS = {"bicubic": "bicubic", "GSA": "gsa", "CNMF": "cnmf"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_rows_are_complete_and_say_where_they_come_from(folder):
+    df = load_results(folder)
+    assert set(df.status) == {"ok"}
+    assert set(df.experiment) == {folder.name}
+    about = read_json(folder / "experiment.json")
+    assert about["experiment"] == folder.name
+    assert df.code.nunique() == 1
+    assert "dirty" not in df.code.iloc[0]
+    assert (plugins.ROOT / "config" / f"{folder.name}.yaml").exists()
+
+
+def printed_table():
+    """The page's table by protocol, its columns renamed to (method, ratio)."""
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| ")]
+    head = [(METHODS[column.split()[0]], int(column[-1])) for column in rows[0][1:]]
+    rows = [row for row in rows if row[0].startswith("`")]
+    table = pd.DataFrame([row[1:] for row in rows], index=[row[0].strip("`") for row in rows], columns=head)
+    return table.astype(float)
+
+
+def test_the_page_prints_the_means_of_the_rows():
+    df = load_results(REFERENCE / "cave_solvers")
+    means = df.groupby(["protocol", "method", "ratio"]).paper_psnr.mean()
+    table = printed_table()
+    assert set(table.index) == set(df.protocol)
+    for protocol, row in table.iterrows():
+        for (method, ratio), value in row.items():
+            assert value == pytest.approx(means[protocol, method, ratio], abs=0.005001)
+    by_scene = df[(df.method == "cnmf") & (df.ratio == 4)].set_index(["protocol", "scene"]).paper_psnr
+    for protocol, scene, text in (
+        ("block-gauss-s2/1", "sponges", "36.03"),
+        ("lttr/1", "sponges", "39.51"),
+        ("block-gauss-s2/1", "stuffed_toys", "45.07"),
+        ("lttr/1", "stuffed_toys", "35.57"),
+    ):
+        assert f"{by_scene[protocol, scene]:.2f}" == text
+        assert text in TEXT
+    difference = df.groupby("protocol").apply(lambda rows: (rows.psnr - rows.paper_psnr).mean())
+    assert difference.round(2).eq(0.67).all()
+
+
+def test_the_page_prints_what_ssr_net_reaches():
+    df = load_results(REFERENCE / "cave_ssr_net")
+    means = df.groupby("method").mean(numeric_only=True)
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines()]
+    table = {title: cells for title, *cells in rows if len(cells) == len(PAPER)}
+    printed = published_as_printed().query("table == 1 and ratio == 4 and method == 'ssr_net'")
+    assert table["printed"] == printed[PAPER].iloc[0].tolist()
+    for title, method in (("SSR-NET here", "ssr_net"), ("GSA here", "gsa")):
+        digits = [len(text.partition(".")[2]) for text in table["printed"]]
+        assert table[title] == [f"{means.loc[method, name]:.{n}f}" for name, n in zip(PAPER, digits, strict=True)]
+    assert f"In `psnr` it is {means.psnr.ssr_net:.2f} dB." in TEXT
+    network = df[df.method == "ssr_net"]
+    assert set(network.train_steps) == {11000}
+    scenes = network.set_index("scene").paper_psnr.sort_values()
+    low, high = (f"{scenes.iloc[end]:.2f} dB (`{scenes.index[end]}`)" for end in (0, -1))
+    assert f"{low} to {high}" in TEXT
+    curve = pd.read_csv(REFERENCE / "cave_ssr_net" / "history.csv").val_psnr
+    step, last = curve.tail(11).diff().abs().max(), ", ".join(curve.tail(3).map("{:.2f}".format))
+    assert f"up to {step:.1f} dB: {last} are the last three" in TEXT
+    assert curve.iloc[-1] == curve.max()
+    assert f"(mean of the last ten: {curve.tail(10).mean():.2f})" in TEXT
+    assert f"{curve.iloc[-1] - means.psnr.ssr_net:.1f} dB above" in TEXT
+
+
+def test_the_page_prints_how_bright_the_papers_scenes_look():
+    printed = published_as_printed().query("table == 1 and ratio == 4 and method != 'cnmf'")
+    theirs = printed.paper_rmse.astype(float) / printed.paper_rase.astype(float)
+    ours = load_results(REFERENCE / "cave_ssr_net").groupby("method").mean(numeric_only=True).loc["ssr_net"]
+    assert len(printed) == 8
+    words = f"{theirs.min():.5f} to {theirs.max():.5f} in all networks' rows of its table at ratio 4"
+    assert f"{words}, and {ours.paper_rmse / ours.paper_rase:.5f} here" in TEXT
+
+
+def test_the_page_prints_how_ssr_net_bears_other_protocols():
+    df = pd.read_csv(REFERENCE / "cave_ssr_net" / "robustness" / "metrics.csv")
+    means = df.groupby(["method", "protocol"]).mean(numeric_only=True)
+    reached = means.paper_psnr.ssr_net
+    words = [f"{reached[protocol]:.2f} dB (`{protocol}`)" for protocol in ("fwhm/1", "shifted-gauss/1", "lttr/1")]
+    assert f"{words[0]}, {words[1]} and {words[2]}" in TEXT
+    told = "{:.2f}, {:.2f} and {:.2f} dB".format(*means.paper_psnr.gsa[["fwhm/1", "shifted-gauss/1", "lttr/1"]])
+    assert f"falls to {told}" in TEXT
+    parts = 1000 * means.xs("block-gauss-s2/1", level="protocol")
+    detail, blocks = parts.rmse_detail, parts.rmse_blocks
+    assert f"(root mean square {detail.ssr_net:.1f} and {detail.gsa:.1f} thousandths" in TEXT
+    assert f"by {blocks.ssr_net:.1f} thousandths and GSA by {blocks.gsa:.1f}" in TEXT
+
+
+def test_the_page_prints_what_the_kernel_is_worth_to_ssr_net():
+    df = load_results(REFERENCE / "cave_ssr_net_kernels")
+    reached = df[df.method == "ssr_net"].groupby(["protocol", "seed"]).paper_psnr.mean()
+    means = reached.groupby("protocol").mean()
+    words = [f"{means[id]:.2f} dB (`{id}`)" for id in ("block-gauss-s2/1", "fwhm/1", "shifted-gauss/1", "lttr/1")]
+    assert f"{', '.join(words[:3])} and {words[3]}" in TEXT
+    apart = reached.groupby("protocol").agg(lambda psnr: psnr.max() - psnr.min()).max()
+    assert f"two seeds that lie up to {apart:.2f} dB apart" in TEXT
+
+
+def test_the_page_prints_what_the_authors_recipe_reaches():
+    df = load_results(REFERENCE / "cave_ssr_net_authors")
+    means = df.groupby(["method", "ratio"])[["paper_psnr", "psnr"]].mean()
+    here = means.loc["ssr_net"]
+    assert f"It reaches {here.paper_psnr[4]:.2f} dB at ratio 4 and {here.paper_psnr[8]:.2f} at ratio 8" in TEXT
+    assert f"({here.psnr[4]:.2f} and {here.psnr[8]:.2f} in `psnr`)" in TEXT
+    below = means.paper_psnr.gsa - here.paper_psnr
+    assert f"{below[4]:.1f} and {below[8]:.1f} dB below the linear control" in TEXT

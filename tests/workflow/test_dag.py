@@ -1,0 +1,367 @@
+"""The DAG: what an experiment leaves, what a second run does, and how failures and mistakes end."""
+
+import json
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import SHARED, needs_latex
+from workbench import copy_code, planned, snakemake, write_config
+
+pytestmark = pytest.mark.xdist_group("dag")  # one copy of the workbench for all
+
+TINY = {
+    "experiment": "tiny",
+    "note": "Two steps of training: a test.",
+    "datasets": {"indian_pines": {}},
+    "ratios": [4],
+    "training": {"patch": 16, "batch": 2, "steps": 2, "scaling": "standard"},
+    "methods": {"bicubic": {}, "gsa": {}, "ssr_net": {}},
+    "device": "cpu",
+}
+
+BROKEN_METHOD = '''
+"""Fails on purpose."""
+from smifbench.method import FusionMethod
+
+class Broken(FusionMethod):
+    title, citation, trainable = "Broken", "none", False
+
+    def forward(self, lr_hsi, hr_msi):
+        return {result}
+'''
+
+
+@pytest.fixture(scope="session")
+def workbench(tmp_path_factory):
+    """A copy of the code, behind a link and below a name that no shell must see, in which a tiny experiment has run."""
+    place = tmp_path_factory.mktemp("a copy; ünï's $(exit 3) & more")
+    folder = place.parent / "a link"
+    folder.symlink_to(place, target_is_directory=True)
+    copy_code(folder)
+    write_config(folder, TINY)
+    status, output = snakemake(folder)
+    assert status == 0, output
+    return folder
+
+
+def attempt(folder, config, *arguments):
+    """Run another config in the workbench; returns what `snakemake` does and leaves the tiny config as it was."""
+    write_config(folder, config)
+    try:
+        return snakemake(folder, *arguments)
+    finally:
+        write_config(folder, TINY)
+
+
+def test_robustness_takes_what_is_trained_and_disturbs_nothing(workbench):
+    tests = {
+        "test_protocols": ["block-gauss-s2/1+misregistration=0.5,-1"],
+        "test_ratios": [8],
+        "methods": {"gsa/estimated": {"options": {"operators": "estimated"}}},
+    }
+    (workbench / "tests.yaml").write_text(yaml.safe_dump(tests))
+    status, output = snakemake(workbench, configs=["tiny.yaml", "tests.yaml"])
+    assert status == 0, output
+    assert "rule train" not in output
+    assert "worst_test" in output
+    rows = pd.read_csv(workbench / "results" / "tiny" / "robustness" / "metrics.csv")
+    assert set(rows.status) == {"ok"}
+    assert rows.groupby(["method", "variant"]).size().to_dict() == dict.fromkeys(
+        [("bicubic", "default"), ("gsa", "default"), ("gsa", "estimated"), ("ssr_net", "default")], 3
+    )
+    before = pd.read_csv(workbench / "results" / "tiny" / "metrics.csv").set_index("method")
+    same = rows[(rows.protocol == "block-gauss-s2/1") & (rows.ratio == 4) & (rows.variant == "default")]
+    same = same.set_index("method")
+    pd.testing.assert_frame_equal(same[["psnr", "sam", "data"]], before[["psnr", "sam", "data"]], rtol=1e-6)
+    assert (workbench / "results" / "tiny" / "robustness" / "spread" / "curves_indian_pines_x4.pdf").exists()
+    status, output = snakemake(workbench)
+    assert "Nothing to be done" in output
+
+
+def test_outputs_are_the_promised_ones(workbench):
+    results = workbench / "results" / "tiny"
+    metrics = pd.read_csv(results / "metrics.csv")
+    assert list(metrics.method) == ["bicubic", "gsa", "ssr_net"]
+    assert set(metrics.status) == {"ok"}
+    assert metrics[["psnr", "ssim", "sam", "paper_psnr", "paper_ergas"]].notna().all(axis=None)
+    assert metrics.data.str.fullmatch("[0-9a-f]{12}").all()
+    assert list(metrics.train_steps.dropna()) == [2]
+    cost = pd.read_csv(results / "cost.csv")
+    assert cost.set_index("method").gmacs.notna().to_dict() == {"bicubic": False, "gsa": False, "ssr_net": True}
+    for name in ("fig2_pseudo_colour", "fig3_error_maps", "fig4_grey_scale", "fig5_error_maps", "fig6_spectra"):
+        assert (results / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (results / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert TINY["note"] in (results / "tables" / "table_indian_pines.tex").read_text()
+    assert "Ratio 4" in (results / "tables" / "table_indian_pines_paper.tex").read_text()
+    assert "SSR-NET" in (results / "tables" / "complexity.tex").read_text()
+    assert set(pd.read_csv(results / "tables" / "audit.csv").status) == {"not run"}
+    page = (results / "report.html").read_text()
+    assert TINY["note"] in page
+    assert re.search(r"Not trained, because the linear control GSA reaches 44\.\d\d dB .*: SSR-NET \(", page)
+    assert not re.search(r"""(src|href)=["']https?:""", page), "the report must open offline"
+
+
+@needs_latex
+def test_tables_and_figures_compile(workbench):
+    assert (workbench / "results" / "tiny" / "paper.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_snakemakes_own_report_has_categories_and_captions(workbench):
+    status, output = snakemake(workbench, "--report", "tiny_report.html")
+    assert status == 0, output
+    page = (workbench / "tiny_report.html").read_text()
+    for expected in ('"Figures"', '"Numbers"', '"Report"', "fig2_pseudo_colour", "a row for each scene", TINY["note"]):
+        assert expected in page
+
+
+MEASURED = [
+    "train_seconds",
+    "fuse_seconds",
+    "seconds",
+    "patches_per_second",
+    "memory_mb",
+    "latency_ms",
+    "peak_memory_mb",
+]
+
+
+def content(path):
+    """What two runs must have in common: a file's bytes, or a table's and a run's facts but for what was measured."""
+    if path.suffix == ".csv":
+        return pd.read_csv(path, dtype=str, keep_default_na=False).drop(columns=MEASURED, errors="ignore").to_csv()
+    if path.name == "facts.json":
+        return {key: value for key, value in json.loads(path.read_text()).items() if key not in MEASURED}
+    return path.read_bytes()
+
+
+def files(folder):
+    """All files that an experiment leaves, logs aside, by their relative paths."""
+    found = [path for name in ("data", "results/tiny") for path in (folder / name).rglob("*") if path.is_file()]
+    return {path.relative_to(folder): path for path in found if "logs" not in path.relative_to(folder).parts}
+
+
+def test_an_experiment_run_again_elsewhere_leaves_the_same_bytes(workbench, tmp_path):
+    copy_code(tmp_path)
+    write_config(tmp_path, TINY)
+    status, output = snakemake(tmp_path)
+    assert status == 0, output
+    first, second = files(workbench), files(tmp_path)
+    assert second.keys() <= first.keys()
+    assert {".csv", ".json", ".npy", ".npz", ".safetensors", ".tex", ".png", ".pdf"} <= {path.suffix for path in second}
+    differing = [path for path in second if content(first[path]) != content(second[path])]
+    # Latency and peak memory are printed in the table of costs, whose columns they widen, and in the report.
+    printed = {"complexity.tex": 1 + len(TINY["methods"]), "report.html": 2 * len(TINY["methods"])}
+    for path in differing:
+        if path.name != "paper.pdf":  # which holds that table
+            pairs = zip(first[path].read_text().splitlines(), second[path].read_text().splitlines(), strict=True)
+            lines = [pair for pair in pairs if pair[0] != pair[1]]
+            assert len(lines) <= printed.get(path.name, 0), (path, lines)
+
+
+@contextmanager
+def edited(folder, *paths):
+    """Code of the workbench with an edit."""
+    before = {folder / path: (folder / path).read_text() for path in paths}
+    try:
+        for path, text in before.items():
+            path.write_text(text + "\n# an edit\n")
+        yield
+    finally:
+        for path, text in before.items():
+            path.write_text(text)
+
+
+def test_a_second_run_does_nothing_not_even_after_edits_of_what_decides_no_number(workbench):
+    with edited(workbench, "environment.yml"):
+        status, output = snakemake(workbench)
+    assert status == 0
+    assert "Nothing to be done" in output
+
+
+def test_an_edited_method_retrains_that_method_alone(workbench):
+    with edited(workbench, "methods/ssr_net.py"):
+        jobs = planned(snakemake(workbench, "--dry-run")[1])
+    assert jobs["train"] == jobs["fuse"] == jobs["score"] == 1
+
+
+def test_an_edited_metric_scores_again_without_training(workbench):
+    with edited(workbench, "smifbench/metrics.py"):
+        jobs = planned(snakemake(workbench, "--dry-run")[1])
+    assert jobs["score"] == 3
+    assert not {"train", "fuse", "degrade"} & jobs.keys()
+
+
+def test_rules_depend_on_the_code_that_decides_their_outputs_and_on_no_other(workbench):
+    output = snakemake(workbench, "--detailed-summary")[1]
+    inputs = {}
+    for row in [line.split("\t") for line in output.splitlines() if line.count("\t") == 7][1:]:
+        inputs.setdefault(row[2], set()).update(row[4].split(","))
+    rules = {path: {rule for rule in inputs if path in inputs[rule]} for path in set().union(*inputs.values())}
+    assert rules["datasets/srf/sentinel2a.csv"] == {"prepare"}
+    assert rules["smifbench/degradation.py"] == {"degrade", "describe"}
+    assert rules["smifbench/training/loop.py"] == {"train"}
+    assert rules["smifbench/system/precision.py"] == {"train", "fuse"}
+    assert rules["smifbench/experiment/execution.py"] == {"train", "fuse", "describe"}
+    assert rules["methods/_layers.py"] == {"fuse", "cost", "describe"}
+    assert rules["smifbench/method.py"] == {"train", "fuse", "cost", "describe"}
+    assert rules["methods/references.bib"] == {"describe"}
+    assert rules["smifbench/metrics.py"] == {"score"}
+    assert rules["smifbench/evaluation/significance.py"] == {"tables", "figures", "report", "summary"}
+    assert rules["results/published/tables_1_to_3.csv"] == {"cost", "tables", "report"}
+    assert rules["smifbench/report/pictures.py"] == {"figures"}
+    assert rules["smifbench/report/viewer.py"] == rules["workflow/report/report.html.j2"] == {"report"}
+
+
+def test_experiments_with_other_options_of_a_data_set_do_not_collide(workbench):
+    other = {**TINY, "experiment": "other", "datasets": {"indian_pines": {"response": "sentinel2a_20m"}}}
+    status, output = attempt(workbench, other, "--until", "degrade")
+    assert status == 0, output
+    status, output = snakemake(workbench)
+    assert "Nothing to be done" in output
+
+
+def test_data_that_cannot_be_had_leave_empty_cells_and_are_asked_for_again(workbench):
+    datasets = {"wdcm": {"folder": "nowhere"}, "indian_pines": {}}
+    config = {**TINY, "experiment": "partial", "datasets": datasets, "methods": {"bicubic": {}, "ssr_net": {}}}
+    status, output = attempt(workbench, config)
+    assert status == 0, output
+    assert "not run: wdcm: Washington DC Mall: its option folder names nowhere, which is no folder" in output
+    results = workbench / "results" / "partial"
+    metrics = pd.read_csv(results / "metrics.csv")
+    absent = metrics[metrics.dataset == "wdcm"]
+    assert absent[["method", "scene", "status"]].to_numpy().tolist() == [
+        [method, "wdcm_test", "not run"] for method in config["methods"]
+    ]
+    assert metrics[metrics.dataset == "indian_pines"].psnr.notna().all()
+    assert set(pd.read_csv(results / "cost.csv").dataset) == {"indian_pines"}
+    status, output = attempt(workbench, config, "--dry-run")
+    assert planned(output)["download"] == 1, "the next run must ask again"
+
+
+def test_nothing_but_missing_data_is_an_error(workbench):
+    config = {**TINY, "experiment": "absent", "datasets": {"wdcm": {"folder": "nowhere"}}, "methods": {"bicubic": {}}}
+    status, output = attempt(workbench, config)
+    assert status != 0
+    assert "smifbench: not run: wdcm: Washington DC Mall: its option folder names nowhere" in output
+    assert "Traceback" not in output
+
+
+def write_envi(path, cube):
+    """A cube (bands, height, width) of uint16 as an ENVI file, pixel by pixel, with wavelengths in micrometres."""
+    bands, height, width = cube.shape
+    centres = ", ".join(f"{0.40 + 0.01 * band:.3f}" for band in range(bands))
+    path.write_text(
+        f"ENVI\nsamples = {width}\nlines = {height}\nbands = {bands}\nheader offset = 0\ndata type = 12\n"
+        f"interleave = bip\nbyte order = 0\nwavelength units = Micrometers\nwavelength = {{{centres}}}\n"
+    )
+    np.ascontiguousarray(np.moveaxis(cube, 0, -1)).astype("<u2").tofile(path.with_suffix(".raw"))
+
+
+def test_own_cubes_need_a_few_lines_of_config(workbench):
+    smooth = np.random.default_rng(0).random((24, 12, 7)).repeat(16, 1).repeat(8, 2)
+    name = "Côte d'Or $(touch sprung); *.hdr"
+    write_envi(workbench / name, 10000 * smooth)
+    (workbench / "link to the field.hdr").symlink_to(name)
+    (workbench / "link to the field.raw").symlink_to(name.replace("hdr", "raw"))
+    response = "réponse `touch sprung`.csv"
+    shutil.copy(workbench / "datasets" / "srf" / "nikon_d700.csv", workbench / response)
+    common = {"reader": "own", "scale": 10000, "response": response}
+    datasets = {"field": {**common, "path": name}, "link": {**common, "path": "link to the field.hdr"}}
+    reno = SHARED / "data" / "other" / "Reno150-150-100.mat"
+    if reno.exists():
+        shutil.copy(reno, workbench)
+        datasets["reno"] = {"reader": "own", "path": reno.name, "wavelengths_nm": {"start": 390, "step": 5}}
+    config = {**TINY, "experiment": "mine", "datasets": datasets, "methods": {"ssr_net": {}}}
+    status, output = attempt(workbench, config)
+    assert status == 0, output
+    metrics = pd.read_csv(workbench / "results" / "mine" / "metrics.csv")
+    assert set(metrics.dataset) == set(datasets)
+    assert set(metrics.status) == {"ok"}
+    assert set(metrics.scene) == {"own_test"}
+    assert len(set(metrics.data[metrics.dataset.isin(["field", "link"])])) == 1
+    assert not (workbench / "sprung").exists()
+    (sidecar,) = (workbench / "data" / "scenes").glob("field-*/own_test.json")
+    assert json.loads(sidecar.read_text())["full_scale"] == 10000
+
+
+def test_bounds_of_the_config_reach_the_jobs_whatever_the_cores(workbench):
+    config = {**TINY, "memory_gb": 0.5, "threads": 5}
+    _, output = attempt(workbench, config, "--dry-run", "--printshellcmds", "--forceall")
+    commands = [line for line in output.splitlines() if "smifbench.steps" in line]
+    fusing = [line for line in commands if "--memory-gb 0.5" in line]
+    assert len(fusing) == 3
+    assert all("smifbench.steps fuse" in line for line in fusing)
+    assert len([line for line in commands if "--threads 5" in line]) == 1 + 3
+    logs = [log.read_text() for log in (workbench / "results" / "tiny" / "logs" / "fuse").rglob("*.log")]
+    assert len(logs) == 3
+    assert all("--threads 1" in log and "--memory-gb" not in log for log in logs)
+
+
+def test_failing_methods_become_rows_and_the_rest_goes_on(workbench):
+    results = {
+        "shape": "lr_hsi",
+        "infinite": "hr_msi.mean(1, keepdim=True).expand(-1, 40, -1, -1) * float('nan')",
+        "exception": "lr_hsi.no_such_thing",
+    }
+    files = {name: workbench / "methods" / f"{name}.py" for name in results}
+    for name, result in results.items():
+        files[name].write_text(BROKEN_METHOD.format(result=result))
+    try:
+        methods = {"bicubic": {}, **{name: {} for name in results}}
+        status, output = attempt(workbench, {**TINY, "experiment": "failing", "methods": methods})
+    finally:
+        for file in files.values():
+            file.unlink()
+    metrics = pd.read_csv(workbench / "results" / "failing" / "metrics.csv").set_index("method")
+    assert metrics.status.to_dict() == {"bicubic": "ok", **dict.fromkeys(results, "failed")}
+    assert "forward returned shape (1, 40, 16, 16) instead of (1, 40, 64, 64)" in metrics.message["shape"]
+    assert "NaN or infinite values" in metrics.message["infinite"]
+    assert "AttributeError: 'Tensor' object has no attribute 'no_such_thing'" in metrics.message["exception"]
+    assert metrics.psnr.notna().to_dict() == {"bicubic": True, **dict.fromkeys(results, False)}
+    assert (workbench / "results" / "failing" / "report.html").exists()
+    assert status != 0
+    assert "smifbench: 3 runs failed" in output
+    assert "Traceback" not in output
+
+
+def test_a_mistake_in_the_config_ends_at_once(workbench):
+    config = {**TINY, "experiment": "mistake", "methods": {"ssrnet": {}}}
+    status, output = attempt(workbench, config)
+    assert status != 0
+    assert "unknown method 'ssrnet'; did you mean 'ssr_net'?" in output
+    assert "Traceback" not in output
+    assert not (workbench / "results" / "mistake").exists()
+
+
+def test_a_file_whose_name_snakemake_cannot_take_is_told(workbench):
+    shutil.copy(workbench / "datasets" / "srf" / "nikon_d700.csv", workbench / "{camera}.csv")
+    datasets = {"indian_pines": {"response": "{camera}.csv"}}
+    status, output = attempt(workbench, {**TINY, "experiment": "mistake", "datasets": datasets}, "--dry-run")
+    assert status != 0
+    assert "{camera}.csv: snakemake takes braces in a name for wildcards; rename it" in output
+    assert "Traceback" not in output
+
+
+def test_mistakes_that_only_the_data_show_are_told_in_a_sentence_each(workbench):
+    datasets = {"indian_pines": {}, "elsewhere": {"reader": "indian_pines", "response": "sentinel2"}}
+    config = {**TINY, "experiment": "mistake", "datasets": datasets, "ratios": [7]}
+    status, output = attempt(workbench, config, "--until", "degrade")
+    told = [line for line in output.splitlines() if line.startswith("smifbench: ")]
+    assert status != 0
+    assert any("ratio 7" in line for line in told), told
+    assert any("unknown spectral response 'sentinel2'" in line for line in told), told
+    assert "Traceback" not in output
+
+
+def test_the_experiment_is_described(workbench):
+    about = json.loads((workbench / "results" / "tiny" / "experiment.json").read_text())
+    assert about["methods"]["ssr_net/default"]["recipe"]["steps"] == 2
+    assert about["versions"]["torch"]
+    assert "SSR-NET" in about["methods"]["ssr_net/default"]["bibtex"]
+    assert Path(workbench / "results" / "tiny" / "summary.txt").read_text().count("bicubic") >= 1
