@@ -1,6 +1,7 @@
 """smifbench: a reproducible benchmark of hyperspectral/multispectral image fusion."""
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from smifbench.paper.audit import audit
     from smifbench.problem import FusionProblem
     from smifbench.report.tables import to_latex
+
+__version__ = importlib.metadata.version("smifbench")
 
 __all__ = [
     "FusionMethod",
@@ -54,6 +57,10 @@ _HOME = {
     "simulate": "degradation.simulation",
     "to_latex": "report.tables",
 }
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
 
 
 def __getattr__(name: str) -> object:
