@@ -39,7 +39,7 @@ __all__ = [
     "to_latex",
 ]
 
-_HOME = {
+HOME = {
     "FusionMethod": "method",
     "FusionProblem": "problem",
     "Recipe": "method",
@@ -67,6 +67,6 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that steps without networks start without torch."""
     if name == "metrics":
         return importlib.import_module("smifbench.metrics")
-    if name not in _HOME:
+    if name not in HOME:
         raise AttributeError(f"module 'smifbench' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"smifbench.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"smifbench.{HOME[name]}"), name)

@@ -50,11 +50,16 @@ def dataset_class(name: str) -> type[DataSet]:
 def build_dataset(name: str, **options: object) -> DataSet:
     """Build the data set of `datasets/<name>.py`; raises UserError for an unknown name or option."""
     cls = dataset_class(name)
-    known = _options(cls)
+    known = dataset_options(name)
     for option in options:
         if option not in known:
             raise unknown(f"option of data set {name}", option, known)
     return cls(**options)
+
+
+def dataset_options(name: str) -> dict[str, object]:
+    """Options of a data set's reader with their defaults."""
+    return _options(dataset_class(name))
 
 
 def method_class(name: str) -> "type[FusionMethod]":

@@ -7,7 +7,7 @@ import pandas as pd
 
 from smifbench import plugins
 from smifbench.evaluation.cost import count_macs, count_parameters
-from smifbench.experiment.config import Experiment, recipe_of
+from smifbench.experiment.config import Experiment
 from smifbench.fusion import build
 from smifbench.problem import FusionProblem
 from smifbench.training.loop import steps_of
@@ -78,7 +78,7 @@ def _train_row(
     experiment: Experiment, dataset: str, ratio: int, method: str, variant: str, msi_bands: int, bands: int
 ) -> dict:
     about = experiment.methods[method, variant]
-    recipe = recipe_of(method, experiment.recipe, experiment.training, about["recipe"])
+    recipe = experiment.recipe_of(method, variant)
     built = experiment.build_dataset(dataset)
     sides = [built.size(scene) for scene, split in built.scenes().items() if split == "train"]
     patches = sum((height // recipe.patch) * (width // recipe.patch) for height, width in sides)

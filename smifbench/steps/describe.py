@@ -1,26 +1,36 @@
-"""What an experiment was: the facts that tables, figures and the report print beside its numbers."""
+"""Write down what the experiment is and where it runs: the facts that its tables and pages print beside the numbers."""
 
+import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+
+import torch
 
 from smifbench import plugins
+from smifbench.degradation.protocol import get_protocol
+from smifbench.experiment.config import Experiment, check_experiment
+from smifbench.system.files import write_json
 from smifbench.system.identity import code_id
-
-if TYPE_CHECKING:
-    from smifbench.experiment.config import Experiment
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "snakemake", "matplotlib", "fvcore")
 
 
-def describe(experiment: "Experiment") -> dict:
-    """Return the contents of `experiment.json`: config, recipes, titles, citations, protocols, versions, hardware."""
-    from smifbench.degradation.protocol import get_protocol
-    from smifbench.experiment.config import recipe_of
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the step's arguments."""
+    parser.add_argument("--config", type=json.loads, required=True, help="the experiment's config as JSON")
 
+
+def run(args: argparse.Namespace) -> None:
+    """Write `experiment.json`."""
+    write_json(args.output, describe(check_experiment(args.config)))
+
+
+def describe(experiment: Experiment) -> dict:
+    """Return the contents of `experiment.json`: config, recipes, titles, citations, protocols, versions, hardware."""
     methods = {}
     for (name, variant), about in experiment.methods.items():
         cls = plugins.method_class(name)
@@ -29,9 +39,7 @@ def describe(experiment: "Experiment") -> dict:
             "title": title,
             "trainable": cls.trainable,
             "options": about["options"],
-            "recipe": asdict(recipe_of(name, experiment.recipe, experiment.training, about["recipe"]))
-            if cls.trainable
-            else None,
+            "recipe": asdict(experiment.recipe_of(name, variant)) if cls.trainable else None,
             "bibtex": bibtex("methods", cls.citation),
         }
     return {
@@ -59,14 +67,12 @@ def bibtex(folder: str, key: str) -> str:
 
 def hardware() -> str:
     """Return the machine's GPUs, or its processor and the number of its cores, in words."""
-    import torch
-
     if torch.cuda.is_available():
         return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
-def _describe_dataset(name: str, experiment: "Experiment") -> dict:
+def _describe_dataset(name: str, experiment: Experiment) -> dict:
     dataset = experiment.build_dataset(name)
     return {
         "title": dataset.title,

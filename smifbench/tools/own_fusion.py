@@ -23,7 +23,7 @@ from smifbench.degradation.pairs import Pair
 from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
 from smifbench.evaluation.no_reference import assess
-from smifbench.experiment.config import Experiment, load_experiment, recipe_of
+from smifbench.experiment.config import Experiment, load_experiment, resolved_recipe
 from smifbench.fusion import build
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.tiles import fuse
@@ -247,7 +247,7 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     unlisted = {"options": {}, "recipe": {"steps": DEFAULT_STEPS}}
     about = experiment.methods.get((method, "default"), unlisted)
     budget = {"steps": steps} if steps else {}
-    return about["options"], recipe_of(method, experiment.recipe, experiment.training, about["recipe"], budget)
+    return about["options"], resolved_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
 
 
 def _named_response(pair: OwnPair, srf: str) -> np.ndarray:

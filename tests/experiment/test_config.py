@@ -14,6 +14,7 @@ def config(**changes):
         "experiment": "tiny",
         "datasets": {"indian_pines": {}},
         "ratios": [4],
+        "training": {"patch": 16},
         "methods": {"bicubic": {}, "ssr_net": {"recipe": {"steps": 3}}},
     }
     return {key: value for key, value in {**base, **changes}.items() if value is not None}

@@ -53,7 +53,7 @@ def test_lock_pins_every_declared_package_and_names_no_index():
         ("smifbench", ["torch", "pandas"]),
         ("smifbench.steps", ["torch", "pandas", "matplotlib"]),
         ("smifbench.evaluation.scoring", ["torch", "matplotlib", "snakemake"]),
-        ("smifbench.experiment.execution", ["snakemake", "matplotlib", "fvcore", "requests", "tensorly"]),
+        ("smifbench.steps.train", ["snakemake", "matplotlib", "fvcore", "requests", "tensorly"]),
         ("smifbench.report.pictures", ["torch"]),
         ("smifbench.report.page", ["torch"]),
     ],
