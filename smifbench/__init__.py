@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from smifbench.evaluation.significance import claims, intervals, ranks, significance
     from smifbench.fusion.build import build_method
     from smifbench.fusion.tiles import fuse
+    from smifbench.fusion.trained import load_method
     from smifbench.method import FusionMethod, Recipe
     from smifbench.paper.audit import audit
     from smifbench.problem import FusionProblem
@@ -31,6 +32,7 @@ __all__ = [
     "fuse",
     "intervals",
     "leaderboard",
+    "load_method",
     "load_results",
     "metrics",
     "ranks",
@@ -51,6 +53,7 @@ HOME = {
     "fuse": "fusion.tiles",
     "intervals": "evaluation.significance",
     "leaderboard": "evaluation.results",
+    "load_method": "fusion.trained",
     "load_results": "evaluation.results",
     "ranks": "evaluation.significance",
     "significance": "evaluation.significance",

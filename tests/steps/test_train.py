@@ -9,9 +9,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from prepared_pairs import make_pairs
 
 from smifbench import FusionMethod, FusionProblem, Recipe, UserError
-from smifbench.degradation import degrade
 from smifbench.degradation.pairs import load_pairs
 from smifbench.errors import MachineError
 from smifbench.experiment.config import resolved_recipe
@@ -20,7 +20,6 @@ from smifbench.fusion.tiles import fuse
 from smifbench.run import Run
 from smifbench.steps import fuse as fuse_step
 from smifbench.steps import train as train_step
-from smifbench.system.identity import array_hash
 from smifbench.training.loop import Training
 
 RECIPE = Recipe(lr=1e-3, batch=1, patch=16, steps=4)
@@ -29,22 +28,7 @@ RECIPE = Recipe(lr=1e-3, batch=1, patch=16, steps=4)
 @pytest.fixture
 def pairs(tmp_path):
     """A folder of pairs with one training and one test scene of 6 bands, at ratio 4."""
-    return make_pairs(tmp_path, [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]])
-
-
-def make_pairs(folder, srf):
-    generator = np.random.default_rng(0)
-    paths = []
-    for scene, split in (("first", "train"), ("second", "test")):
-        path = folder / "scenes" / f"{scene}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cube = generator.random((6, 32, 32), dtype=np.float32)
-        np.save(path, cube)
-        about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
-        path.with_suffix(".json").write_text(json.dumps(about))
-        paths.append(path)
-    degrade.degrade(paths, "block-gauss-s2/1", 4, folder / "pairs")
-    return folder / "pairs"
+    return make_pairs(tmp_path)
 
 
 def run_of(method):
