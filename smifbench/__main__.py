@@ -1,6 +1,7 @@
 """The command line: `python -m smifbench COMMAND`."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -121,6 +122,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m smifbench", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -141,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")
     added = command("plan", plan)
     added.add_argument("config", help="a config file, such as config/paper.yaml")
-    added.add_argument("--tflops", type=float, default=100, help="10^12 operations a second that the device sustains")
+    added.add_argument("--tflops", type=_positive_number, help="10^12 operations a second that the device sustains")
     added = command("throughput", throughput)
     added.add_argument("methods", nargs="*", help="methods to measure; all that are trained otherwise")
     added.add_argument("--patch", type=int, default=64, help="side of the HR patches in pixels")
