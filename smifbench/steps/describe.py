@@ -50,6 +50,7 @@ def describe(experiment: Experiment) -> dict:
         "ratios": experiment.ratios,
         "seeds": experiment.seeds,
         "recipe": experiment.recipe,
+        "reference": experiment.reference,
         "methods": methods,
         "code": code_id(),
         "versions": {"python": platform.python_version()}
