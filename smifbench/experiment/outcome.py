@@ -29,7 +29,7 @@ def attempt(run: Run, problem: FusionProblem, device: torch.device, target: Path
         "status": "ok",
         "message": "",
         "device": device_name(device),
-        "code": code_id(),
+        "code": code_id(*plugins.sources("methods", run.method)),
         "torch": torch.__version__,
     }
     with replacing_folder(target) as folder:

@@ -194,13 +194,17 @@ def report(args: argparse.Namespace) -> None:
 def summary(args: argparse.Namespace) -> None:
     """Write the leaderboard and where the report lies; raises UserError when a method failed."""
     from smifbench.evaluation import results, significance
+    from smifbench.steps.describe import uncited
     from smifbench.system.files import read_json, write_text
 
     text, failures = results.summary(args.results / "metrics.csv")
-    titles = {key: about["title"] for key, about in read_json(args.results / "experiment.json")["methods"].items()}
+    about = read_json(args.results / "experiment.json")
+    titles = {key: method["title"] for key, method in about["methods"].items()}
     claims = significance.claims(results.load_results(args.results), titles=titles)
     text = "\n\n".join([text, *(["\n".join(claims)] if claims else [])])
     text += f"\n\nreport: {args.results / 'report.html'}\n"
+    if missing := uncited(about):
+        text += f"note: {missing}\n"
     if failures:
         print(text)
         raise UserError(

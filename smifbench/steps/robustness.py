@@ -76,7 +76,7 @@ def run_tests(
     facts = read_json(trained / "facts.json", trained) if trained else {}
     about = {"experiment": experiment, **asdict(run), "trained_on": f"{run.protocol}/x{run.ratio}"}
     about |= {key: facts[key] for key in ("train_steps", "train_seconds") if key in facts}
-    about |= {"device": device_name(where), "code": code_id()}
+    about |= {"device": device_name(where), "code": code_id(*plugins.sources("methods", run.method))}
     absent = unavailable(pairs)
     status = {"status": "not run", "message": absent} if absent else facts
 

@@ -215,7 +215,7 @@ def test_rules_depend_on_the_code_that_decides_their_outputs_and_on_no_other(wor
     assert rules["smifbench/evaluation/significance.py"] == {"tables", "figures", "report", "summary"}
     assert rules["results/published/tables_1_to_3.csv"] == {"cost", "tables", "report"}
     assert rules["smifbench/report/pictures.py"] == {"figures"}
-    assert rules["smifbench/report/viewer.py"] == rules["workflow/report/report.html.j2"] == {"report"}
+    assert rules["smifbench/report/viewer.py"] == rules["smifbench/report/templates/report.html.j2"] == {"report"}
 
 
 def test_experiments_with_other_options_of_a_data_set_do_not_collide(workbench):

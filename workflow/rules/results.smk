@@ -170,7 +170,7 @@ rule report:
             "evaluation/significance",
             "evaluation/results",
         ),
-        [f"workflow/report/report.{suffix}" for suffix in ("html.j2", "css", "js")],
+        [f"smifbench/report/templates/report.{suffix}" for suffix in ("html.j2", "css", "js")],
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
