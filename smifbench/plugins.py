@@ -49,7 +49,9 @@ def source(folder: str, name: str) -> Path:
 
 
 def sources(folder: str, name: str) -> list[Path]:
-    """Return the plug-in's file and the private files that it imports, directly or not."""
+    """Return the plug-in's file and the private files that it imports, directly or not; none for an unknown name."""
+    if name not in names(folder):
+        return []
     file = source(folder, name)
     found: list[Path] = []
     pending = [file.name]
