@@ -1,0 +1,40 @@
+"""What an experiment was: a BibTeX entry that is missing is told once, and stops nothing."""
+
+import hashlib
+
+from smifbench.experiment.config import check_experiment
+from smifbench.steps.describe import describe, uncited
+
+METHOD = """
+from smifbench.method import FusionMethod
+
+class Mine(FusionMethod):
+    title = "Mine"
+    citation = "me2026mine"
+    trainable = False
+    def __init__(self, problem, size=1):
+        super().__init__(problem)
+"""
+CONFIG = {
+    "experiment": "tiny",
+    "datasets": {"indian_pines": {}},
+    "ratios": [4],
+    "methods": {"gsa": {}, "mine": {}, "mine/two": {"options": {"size": 2}}},
+}
+
+
+def test_a_missing_entry_is_told_once_and_a_file_of_the_users_is_in_the_code_id(tmp_path, monkeypatch, caplog):
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "mine.py").write_text(METHOD)
+    monkeypatch.chdir(tmp_path)
+    told = describe(check_experiment(CONFIG))
+    assert [record.getMessage() for record in caplog.records] == [
+        "there is no BibTeX entry me2026mine; add it to methods/references.bib"
+    ]
+    assert uncited(told) == "methods/references.bib has no entry for mine"
+    assert told["code"].endswith("+" + hashlib.sha256(METHOD.encode()).hexdigest()[:8])
+
+    (tmp_path / "methods" / "references.bib").write_text("@misc{me2026mine,\n  title = {Mine},\n}\n")
+    caplog.clear()
+    assert uncited(describe(check_experiment(CONFIG))) == ""
+    assert not caplog.records
