@@ -20,9 +20,10 @@ import numpy as np
 from smifbench.data.archives import Damaged, check_zip, unpack_zip
 from smifbench.data.cubes.reading import read_cube
 from smifbench.data.download import Source
-from smifbench.data.responses import FOLDER, spectral_response
+from smifbench.data.responses import spectral_response
 from smifbench.dataset import extent
 from smifbench.errors import UserError
+from smifbench.places import RESPONSES
 
 from ._files import File, FileDataSet, one_of
 
@@ -114,7 +115,7 @@ class Wdcm(FileDataSet):
                 if centres is not None:
                     return centres
         logging.warning("no table of the 191 band centres in %s; those beyond band 84 are estimates", folder)
-        with (FOLDER / "wdcm_wavelengths.csv").open(encoding="utf-8") as lines:
+        with (RESPONSES / "wdcm_wavelengths.csv").open(encoding="utf-8") as lines:
             return np.array([float(row["wavelength_nm"]) for row in csv.DictReader(lines)])
 
     def srf(self, folder: Path) -> np.ndarray:

@@ -1,7 +1,6 @@
 """smifbench: a reproducible benchmark of hyperspectral/multispectral image fusion."""
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from smifbench.problem import FusionProblem
     from smifbench.report.tables import to_latex
 
-__version__ = importlib.metadata.version("smifbench")
+__version__ = "0.1.0"
 
 __all__ = [
     "FusionMethod",

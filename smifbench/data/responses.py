@@ -16,10 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smifbench import plugins
 from smifbench.errors import UserError, unknown
-
-FOLDER = plugins.ROOT / "datasets" / "srf"
+from smifbench.places import RESPONSES
 
 NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "nikon_d700": ("nikon_d700", None),
@@ -70,7 +68,7 @@ def load_response(name_or_path: str | Path) -> Response:
     """
     if name_or_path in NAMED:
         stem, keep = NAMED[name_or_path]
-        response = _read(FOLDER / f"{stem}.csv")
+        response = _read(RESPONSES / f"{stem}.csv")
         return response if keep is None else _select(response, keep)
     path = Path(name_or_path)
     if path.is_file():

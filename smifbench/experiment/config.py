@@ -16,7 +16,7 @@ from smifbench.errors import UserError, unknown
 from smifbench.method import PAPER_RECIPE, Recipe
 from smifbench.run import Run
 
-SCHEMA = plugins.ROOT / "workflow" / "schemas" / "experiment.schema.yaml"
+SCHEMA = Path(__file__).with_name("schema.yaml")
 
 
 _Validator = jsonschema.validators.extend(

@@ -11,10 +11,19 @@ from pathlib import Path
 
 import torch
 
+from smifbench import plugins
 from smifbench.errors import MachineError, UserError
+from smifbench.system.devices import device_name
 from smifbench.system.files import replacing_folder, write_json
+from smifbench.system.identity import code_id
 
 logger = logging.getLogger(__name__)
+
+
+def conditions(method: str, device: torch.device, attempt: int) -> dict:
+    """Return what `facts.json` says of how a run was made: its device, code, torch and the number of the attempt."""
+    code = code_id(*plugins.sources("methods", method))
+    return {"device": device_name(device), "code": code, "torch": torch.__version__, "attempt": attempt}
 
 
 def outcome(work: Callable[[], dict], what: str) -> dict:

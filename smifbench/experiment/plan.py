@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 
@@ -107,7 +108,7 @@ def _train_row(
 
 def _bands(experiment: Experiment) -> dict[str, tuple[int, int]]:
     """Return the numbers of MSI and HSI bands of every data set."""
-    raw = plugins.ROOT / "data" / "raw"
+    raw = Path("data") / "raw"
     return {
         name: experiment.build_dataset(name).srf(raw / experiment.reader(name)).shape for name in experiment.datasets
     }

@@ -4,16 +4,13 @@ import argparse
 import time
 from pathlib import Path
 
-import torch
-
 from smifbench.degradation.pairs import load_pairs, load_problem, unavailable
 from smifbench.experiment.outcome import write_outcome, write_reason
 from smifbench.fusion.build import RunMethod
 from smifbench.fusion.tiles import fuse as fuse_pair
 from smifbench.steps import _arguments
-from smifbench.system.devices import device_name, pick_device
+from smifbench.system.devices import pick_device
 from smifbench.system.files import read_json, replacing_folder, write_json
-from smifbench.system.identity import code_id
 from smifbench.system.precision import be_exact
 
 
@@ -62,7 +59,7 @@ def fuse(
         with replacing_folder(target) as folder:
             return write_json(folder / "facts.json", {**before, "attempt": attempt})
     where = pick_device(device)
-    about = {"device": device_name(where), "code": code_id(), "torch": torch.__version__, "attempt": attempt}
+    about = conditions(method.run.method, where, attempt)
     if reason := unavailable(pairs):
         return write_reason(target, "not run", reason, about)
     problem = load_problem(pairs)

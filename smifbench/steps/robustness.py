@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from smifbench import metrics
+from smifbench import metrics, plugins
 from smifbench.degradation.degrade import simulate_prepared
 from smifbench.degradation.pairs import data_id, load_problem, scene_names, unavailable
 from smifbench.degradation.protocol import get_protocol
@@ -92,7 +92,8 @@ class Bench:
         run = self.method.run
         training = {key: self._facts[key] for key in ("train_steps", "train_seconds") if key in self._facts}
         told = {"trained_on": f"{run.protocol}/x{run.ratio}"}
-        return asdict(run) | told | training | {"device": device_name(self.device), "code": code_id()}
+        code = code_id(*plugins.sources("methods", run.method))
+        return asdict(run) | told | training | {"device": device_name(self.device), "code": code}
 
     @cached_property
     def _built(self) -> dict[int, tuple[FusionProblem, FusionMethod | ScaledNetwork]]:

@@ -22,9 +22,9 @@ from smifbench.fusion.build import RunMethod
 from smifbench.fusion.weights import save_weights
 from smifbench.method import Recipe
 from smifbench.steps import _arguments
-from smifbench.system.devices import device_name, pick_device
+from smifbench.system.devices import pick_device
 from smifbench.system.files import read_json, write_csv
-from smifbench.system.identity import code_id, file_hash
+from smifbench.system.identity import file_hash
 from smifbench.system.precision import be_exact
 from smifbench.training.loop import HISTORY_COLUMNS, Training
 
@@ -72,7 +72,7 @@ def train(
         When there is no training scene. Whatever the method raises is written down as its failure.
     """
     where = pick_device(device)
-    about = {"device": device_name(where), "code": code_id(), "torch": torch.__version__, "attempt": attempt}
+    about = conditions(method.run.method, where, attempt)
     if reason := unavailable(pairs):
         return write_reason(target, "not run", reason, about)
     problem = load_problem(pairs)

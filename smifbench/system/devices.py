@@ -1,22 +1,24 @@
 """Which device a step runs on, and what result rows call it."""
 
+import getpass
 import logging
 import os
 import platform
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 
 from smifbench.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-_claimed: dict[str, IO] = {}
-"""Lock files of the devices that this process has taken, open for as long as it lives."""
+_claimed: dict[str, BaseFileLock] = {}
+"""Locks of the devices that this process has taken, held for as long as it lives."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -44,9 +46,7 @@ def claim(names: Sequence[str], patience: float = 1.0) -> int:
     A device is taken while its lock file is locked. The system unlocks it when the process ends, however it ends.
     `patience` is the time in seconds between two looks while all are taken.
     """
-    import fcntl  # not on every system, and needed only here
-
-    folder = Path(tempfile.gettempdir()) / f"smifbench-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"smifbench-{os.getuid() if hasattr(os, 'getuid') else getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for index, name in enumerate(names):
         if name in _claimed:
@@ -54,13 +54,10 @@ def claim(names: Sequence[str], patience: float = 1.0) -> int:
     waiting = False
     while True:
         for index, name in enumerate(names):
-            file = (folder / f"{name}.lock").open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-            else:
-                _claimed[name] = file
+            lock = FileLock(folder / f"{name}.lock")
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+                _claimed[name] = lock
                 return index
         if not waiting:
             logger.warning("all %d GPUs are taken by other jobs; waiting for a free one", len(names))

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import fcntl
 import glob
 import io
 import json
@@ -11,6 +10,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from smifbench.errors import CannotWrite, DamagedFile
 
@@ -90,8 +91,7 @@ def whole(path: str | Path, remove: str | Path) -> Iterator[None]:
 def locked(folder: Path) -> Iterator[None]:
     """Make `folder`, and let one process at a time work in it; the others wait."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(folder / ".lock"):
         yield
 
 

@@ -7,7 +7,6 @@ waits for the GPU, and at each step on a CPU, where that costs nothing.
 import copy
 import logging
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -352,8 +351,12 @@ class Training:
 
 
 def _peak_memory_mb(device: torch.device) -> float:
-    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU."""
+    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU; NaN on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ModuleNotFoundError:  # only Unix has it; the column is for reading, no number depends on it
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

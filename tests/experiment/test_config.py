@@ -4,8 +4,8 @@ import pytest
 import yaml
 from configs import EXPERIMENTS, TESTS
 
-from smifbench import UserError, plugins
-from smifbench.experiment.config import check_experiment, load_experiment
+from smifbench import UserError
+from smifbench.experiment.config import SCHEMA, check_experiment, load_experiment
 
 
 def config(**changes):
@@ -127,5 +127,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
 
 
 def test_schema_describes_every_key():
-    schema = yaml.safe_load((plugins.ROOT / "workflow/schemas/experiment.schema.yaml").read_text())
+    schema = yaml.safe_load(SCHEMA.read_text())
     assert all(about.get("description") or "$ref" in about for about in schema["properties"].values())

@@ -59,7 +59,7 @@ def test_the_worked_method_builds_and_runs():
     skeleton = (plugins.ROOT / "methods" / "_skeleton.py").read_text()
     header = skeleton.split("class Skeleton")[0].replace("from ._layers", "from _smifbench_methods._layers")
     script = (
-        "from smifbench import plugins, FusionProblem\nplugins._package('methods')\n"
+        "from smifbench import plugins, FusionProblem\nplugins._package(plugins.source('methods', 'gsa'))\n"
         f"{header}\n{example}\n"
         "print(MyNet(FusionProblem(6, 2, 4))(torch.rand(1, 6, 4, 4), torch.rand(1, 2, 16, 16)).shape)"
     )

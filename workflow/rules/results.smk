@@ -146,7 +146,7 @@ rule document:
 
 rule report:
     input:
-        [f"workflow/report/report.{suffix}" for suffix in ("html.j2", "css", "js")],
+        [f"smifbench/report/templates/report.{suffix}" for suffix in ("html.j2", "css", "js")],
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
