@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from smifbench.degradation.pairs import load_pairs, load_problem, unavailable
-from smifbench.experiment.outcome import write_outcome, write_reason
+from smifbench.experiment.outcome import conditions, write_outcome, write_reason
 from smifbench.fusion.build import RunMethod
 from smifbench.fusion.tiles import fuse as fuse_pair
 from smifbench.steps import _arguments

@@ -17,7 +17,7 @@ from smifbench import plugins
 from smifbench.degradation.pairs import load_pairs, load_problem, unavailable
 from smifbench.errors import UserError
 from smifbench.experiment.causes import digest
-from smifbench.experiment.outcome import write_outcome, write_reason
+from smifbench.experiment.outcome import conditions, write_outcome, write_reason
 from smifbench.fusion.build import RunMethod
 from smifbench.fusion.weights import save_weights
 from smifbench.method import Recipe
