@@ -81,13 +81,18 @@ class Experiment:
         return resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
 
     def as_config(self) -> dict:
-        """Return a config that means the same, with every default stated; the same for all configs that mean it."""
+        """Return a config that means the same, with every default stated; the same for all configs that mean it.
+
+        The device is left out: it decides where an experiment runs, which every row says, and not what it is.
+        """
         stated = {
             f"{method}/{variant}": {"options": about["options"]}
             | ({"recipe": asdict(self.recipe_of(method, variant))} if plugins.method_class(method).trainable else {})
             for (method, variant), about in self.methods.items()
         }
-        others = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
+        others = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "device")
+        }
         return {"experiment": self.name, **others, "training": {}, "methods": stated}
 
     def settings(self) -> list[tuple[str, str, int]]:
