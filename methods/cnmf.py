@@ -29,8 +29,6 @@ from contextlib import contextmanager
 from functools import partial
 from statistics import NormalDist
 
-import numpy as np
-import scipy  # its optimisers take a third of a second to load, so only where they are used
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,6 +36,9 @@ from torch.nn import functional as F
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
+
+from ._regression import regress_non_negative
+from ._resampling import reduce_gaussian
 
 TOLERANCE = 1e-8
 """An inner step that does not lower the cost by this fraction is undone and ends its block."""
@@ -51,34 +52,10 @@ TINY = 1e-30
 """Stands in numerator and denominator of an abundance step, so that 0/0 is 1."""
 
 
-def reduce(image: Tensor, ratio: int) -> Tensor:
-    """Weigh (K, H, W) down to (K, H/ratio, W/ratio) by a Gaussian around each block.
-
-    LR pixels inside the image see ratio // 2 pixels beyond their block; those on its border see their block only.
-    """
-    image = image[:, None]
-    reduced = F.conv2d(image, _gaussian(ratio, ratio).to(image), stride=ratio)
-    if min(reduced.shape[-2:]) > 2:
-        reach = ratio // 2
-        inside = slice(ratio - reach, reach - ratio)
-        wide = _gaussian(ratio + 2 * reach, ratio).to(image)
-        reduced[..., 1:-1, 1:-1] = F.conv2d(image[..., inside, inside], wide, stride=ratio)
-    return reduced[:, 0]
-
-
-def _gaussian(size: int, ratio: int) -> Tensor:
-    offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    profile = torch.exp(-0.5 * (2.35482 / ratio * offsets) ** 2)
-    return (torch.outer(profile, profile) / profile.sum() ** 2)[None, None]
-
-
 def estimate_srf(lr_hsi: Tensor, hr_msi: Tensor, ratio: int) -> tuple[Tensor, Tensor]:
     """SRF (c, C) and offset (c,) of each MSI band, non-negative least squares at the low resolution."""
-    regressors = F.pad(lr_hsi.flatten(1), (0, 0, 0, 1), value=1.0).T.cpu().numpy()
-    fits = np.stack(
-        [scipy.optimize.nnls(regressors, band)[0] for band in reduce(hr_msi, ratio).flatten(1).cpu().numpy()]
-    )
-    fits = torch.from_numpy(fits).to(lr_hsi)
+    regressors = F.pad(lr_hsi.flatten(1), (0, 0, 0, 1), value=1.0)
+    fits = regress_non_negative(reduce_gaussian(hr_msi, ratio).flatten(1), regressors)
     return fits[:, :-1], fits[:, -1]
 
 
@@ -309,7 +286,7 @@ def couple(
         if _outer_stalls(costs):
             break
         abundances = hr.abundances
-        reduced = reduce(abundances.unflatten(1, hr_size), ratio).double().flatten(1)
+        reduced = reduce_gaussian(abundances.unflatten(1, hr_size), ratio).double().flatten(1)
         lr = unmixing(lr_hsi, lr.spectra, reduced)
         lr.spectra_steps(alone)
         lr.joint_rounds(joint, spectra_first=False)
