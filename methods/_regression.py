@@ -4,6 +4,7 @@ import numpy as np
 import scipy  # its optimisers take a third of a second to load, so only where they are used
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 RELATIVE_RANK = 1e-6
 """Variations this small beside the largest are rounding errors of float32 images and take no part in a regression."""
@@ -18,6 +19,17 @@ def regress(hsi: Tensor, msi: Tensor) -> Tensor:
     spread, magnitude = (torch.linalg.vector_norm(image, dim=2, keepdim=True) for image in (centred, msi))
     scale = torch.where(spread > RELATIVE_RANK * magnitude, 1 / spread, 0)
     return hsi @ torch.linalg.pinv(centred * scale, rtol=RELATIVE_RANK) * scale.mT
+
+
+def regress_affine(hsi: Tensor, msi: Tensor) -> Tensor:
+    """Slopes and, last, the intercept (B, C, c + 1) of that fit of `hsi` (B, C, n) by `msi` (B, c, n)."""
+    slopes = regress(hsi, msi)
+    return torch.cat([slopes, hsi.mean(2, keepdim=True) - slopes @ msi.mean(2, keepdim=True)], 2)
+
+
+def with_ones(image: Tensor) -> Tensor:
+    """Append a band of ones to (B, c, H, W), for the intercept."""
+    return F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0)
 
 
 def predict(slopes: Tensor, msi: Tensor) -> Tensor:

@@ -19,12 +19,11 @@ LR intensity is 0, or nearly so, the block takes the value of its LR pixel; the 
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
-from ._regression import predict, regress_non_negative
+from ._regression import predict, regress_non_negative, with_ones
 from ._resampling import reduce_double, triangle
 
 DARK = 1e-6
@@ -49,7 +48,7 @@ class SFIMHS(FusionMethod):
 
     def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "_Modulation":
         """Fit the weights, which is all that takes the whole scene."""
-        lr_msi = _with_ones(_reduced(hr_msi, self.problem.ratio))
+        lr_msi = with_ones(_reduced(hr_msi, self.problem.ratio))
         pairs = zip(lr_hsi.flatten(2).double(), lr_msi.flatten(2), strict=True)
         weights = torch.stack([regress_non_negative(*pair) for pair in pairs])
         brightest = predict(weights, lr_msi).amax((2, 3), keepdim=True)
@@ -68,11 +67,11 @@ class _Modulation(FusionMethod):
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         ratio, precision = self.problem.ratio, torch.promote_types(lr_hsi.dtype, torch.float32)
         with torch.autocast(hr_msi.device.type, enabled=False):  # bfloat16 would blur what is predicted
-            lr_intensity = predict(self.weights, _with_ones(_reduced(hr_msi, ratio)))
+            lr_intensity = predict(self.weights, with_ones(_reduced(hr_msi, ratio)))
             dark = lr_intensity <= self.dark
             gain = torch.where(dark, 0, lr_hsi / lr_intensity).to(precision)
             alone = torch.where(dark, lr_hsi, 0).to(precision)
-            intensity = predict(self.weights.to(precision), _with_ones(hr_msi.to(precision)))
+            intensity = predict(self.weights.to(precision), with_ones(hr_msi.to(precision)))
             blocks = intensity.unflatten(3, (-1, ratio)).unflatten(2, (-1, ratio))
             blocks.mul_(gain[:, :, :, None, :, None]).add_(alone[:, :, :, None, :, None])
         return intensity
@@ -80,8 +79,3 @@ class _Modulation(FusionMethod):
 
 def _reduced(hr_msi: Tensor, ratio: int) -> Tensor:
     return reduce_double(hr_msi, triangle(ratio), ratio, "symmetric")
-
-
-def _with_ones(image: Tensor) -> Tensor:
-    """Append a band of ones to (B, c, H, W), for the intercept."""
-    return F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0)
