@@ -28,7 +28,7 @@ def regress_affine(hsi: Tensor, msi: Tensor) -> Tensor:
 
 
 def with_ones(image: Tensor) -> Tensor:
-    """Append a band of ones to (B, c, H, W), for the intercept."""
+    """Append a band of ones to (..., c, H, W), for the intercept."""
     return F.pad(image, (0, 0, 0, 0, 0, 1), value=1.0)
 
 
@@ -42,3 +42,9 @@ def regress_non_negative(targets: Tensor, regressors: Tensor) -> Tensor:
     basis, triangle = np.linalg.qr(regressors.T.cpu().numpy())
     weights = [scipy.optimize.nnls(triangle, band)[0] for band in targets.cpu().numpy() @ basis]
     return torch.from_numpy(np.stack(weights)).to(regressors)
+
+
+def estimate_srf(lr_hsi: Tensor, lr_msi: Tensor) -> tuple[Tensor, Tensor]:
+    """SRF (c, C) and offset (c,) of each MSI band: that fit of `lr_msi` (c, h, w) by `lr_hsi` (C, h, w) and ones."""
+    fits = regress_non_negative(lr_msi.flatten(1), with_ones(lr_hsi).flatten(1))
+    return fits[:, :-1], fits[:, -1]

@@ -37,8 +37,9 @@ from smifbench.errors import UserError
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
-from ._regression import regress_non_negative
+from ._regression import estimate_srf
 from ._resampling import reduce_gaussian
+from ._subspace import farthest_pixels, principal_axes
 
 TOLERANCE = 1e-8
 """An inner step that does not lower the cost by this fraction is undone and ends its block."""
@@ -50,13 +51,6 @@ RUN_AHEAD = 40
 """Abundance steps that each tile takes before the costs of all tiles are added and looked at."""
 TINY = 1e-30
 """Stands in numerator and denominator of an abundance step, so that 0/0 is 1."""
-
-
-def estimate_srf(lr_hsi: Tensor, hr_msi: Tensor, ratio: int) -> tuple[Tensor, Tensor]:
-    """SRF (c, C) and offset (c,) of each MSI band, non-negative least squares at the low resolution."""
-    regressors = F.pad(lr_hsi.flatten(1), (0, 0, 0, 1), value=1.0)
-    fits = regress_non_negative(reduce_gaussian(hr_msi, ratio).flatten(1), regressors)
-    return fits[:, :-1], fits[:, -1]
 
 
 def virtual_dimension(pixels: Tensor, false_alarm: float = 0.05) -> int:
@@ -87,9 +81,9 @@ def vca(pixels: Tensor, members: int, generator: torch.Generator) -> Tensor:
     if members == 1:
         return pixels[:, [int(pixels.square().sum(0).argmax())]]
     mean = pixels.mean(1, keepdim=True)
-    axes = _principal_axes(pixels - mean, members)
+    axes = principal_axes(pixels - mean, members)
     if _snr_db(pixels, mean, axes) > 15 + 10 * math.log(members) + 8:
-        mean, axes = torch.zeros_like(mean), _principal_axes(pixels, members)
+        mean, axes = torch.zeros_like(mean), principal_axes(pixels, members)
         projected = axes.T @ pixels
         depth = projected.mean(1) @ projected
         simplex = torch.where(depth != 0, projected / depth, 0)
@@ -98,21 +92,8 @@ def vca(pixels: Tensor, members: int, generator: torch.Generator) -> Tensor:
         projected = axes.T @ (pixels - mean)
         farthest = torch.linalg.vector_norm(projected, dim=0).max()
         simplex = torch.cat([projected, farthest.expand(1, pixels.shape[1])])
-    vertices = simplex.new_zeros(members, members)
-    vertices[-1, 0] = 1
-    picks = []
-    for member in range(members):
-        direction = torch.rand(members, generator=generator, dtype=torch.float64).to(pixels)
-        direction = direction - vertices @ (torch.linalg.pinv(vertices) @ direction)
-        picks.append(int((direction @ simplex).abs().argmax()))
-        vertices[:, member] = simplex[:, picks[-1]]
+    picks = farthest_pixels(simplex, generator)
     return (axes @ projected[:, picks] + mean).clamp_min(0)
-
-
-def _principal_axes(pixels: Tensor, count: int) -> Tensor:
-    """Leading eigenvectors (bands, count) of the second moments; the largest entry of each is positive."""
-    axes = torch.linalg.eigh(pixels @ pixels.T / pixels.shape[1])[1].flip(1)[:, :count]
-    return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
 
 def _snr_db(pixels: Tensor, mean: Tensor, axes: Tensor) -> float:
@@ -377,7 +358,7 @@ class CNMF(FusionMethod):
 
     def _solve(self, lr_hsi: Tensor, hr_msi: Tensor, precision: torch.dtype, tile_map: Callable) -> Tensor:
         if self.estimate_srf:
-            srf, offsets = estimate_srf(lr_hsi, hr_msi, self.problem.ratio)
+            srf, offsets = estimate_srf(lr_hsi, reduce_gaussian(hr_msi, self.problem.ratio))
             hr_msi = hr_msi - offsets[:, None, None]
         else:
             srf = torch.as_tensor(self.problem.srf).to(lr_hsi)
