@@ -69,6 +69,10 @@ class Blur:
                 spread = spread.new_zeros(size).index_add_(axis, index, spread)
         return spread.reshape(*image.shape[:-2], *spread.shape[-2:])
 
+    def transfer(self) -> Tensor:
+        """Squared modulus (H, W/2 + 1) of the blur's transfer function on the HR grid."""
+        return torch.fft.rfft2(self.impulse_response).abs().square()
+
     def nearest(self, lr_image: Tensor, image: Tensor, weights: Tensor) -> Tensor:
         """Argmin over x of |lr_image - A x|^2 + weight |x - image|^2, for every channel with its own weight.
 

@@ -10,6 +10,12 @@ def principal_axes(pixels: Tensor, count: int) -> Tensor:
     return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
 
+def lifted(projected: Tensor) -> Tensor:
+    """Append to coordinates (axes, pixels) about the mean a further one, alike for all and as large as the largest."""
+    farthest = torch.linalg.vector_norm(projected, dim=0).max()
+    return torch.cat([projected, farthest.expand(1, projected.shape[1])])
+
+
 def farthest_pixels(simplex: Tensor, generator: torch.Generator) -> list[int]:
     """As many columns of (members, pixels) as it has rows, each the farthest in a random direction off those before.
 

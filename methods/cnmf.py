@@ -39,7 +39,7 @@ from smifbench.problem import FusionProblem
 
 from ._regression import estimate_srf
 from ._resampling import reduce_gaussian
-from ._subspace import farthest_pixels, principal_axes
+from ._subspace import farthest_pixels, lifted, principal_axes
 
 TOLERANCE = 1e-8
 """An inner step that does not lower the cost by this fraction is undone and ends its block."""
@@ -90,8 +90,7 @@ def vca(pixels: Tensor, members: int, generator: torch.Generator) -> Tensor:
     else:
         axes = axes[:, :-1]
         projected = axes.T @ (pixels - mean)
-        farthest = torch.linalg.vector_norm(projected, dim=0).max()
-        simplex = torch.cat([projected, farthest.expand(1, pixels.shape[1])])
+        simplex = lifted(projected)
     picks = farthest_pixels(simplex, generator)
     return (axes @ projected[:, picks] + mean).clamp_min(0)
 
