@@ -14,7 +14,7 @@ from smifbench.places import INSTALLED, ROOT
 def array_hash(array: np.ndarray) -> str:
     """SHA-256 of an array's shape, type and values, in hexadecimal."""
     digest = hashlib.sha256(f"{array.shape}{array.dtype.str}".encode())
-    digest.update(np.ascontiguousarray(array))
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
