@@ -42,11 +42,11 @@ lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 		--no-header --no-annotate --no-emit-index-url $(CUDA_PACKAGES:%=--no-emit-package %) -o requirements.lock
 
 audit: $(VENV)/.installed  ## known vulnerabilities of the locked packages: a report, which fails nothing
-	-$(BIN)/python .ci/audit.py
+	-$(BIN)/python maintenance/vulnerabilities.py
 
 docs: $(VENV)/.installed  ## rewrite what pages take from the code: third-party notices, picture of the layers
-	$(BIN)/python docs/notices.py
-	$(BIN)/python docs/architecture.py
+	$(BIN)/python maintenance/notices.py
+	$(BIN)/python maintenance/architecture.py
 
 clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
 	rm -rf results/demo data/scenes data/pairs

@@ -1,4 +1,4 @@
-"""Imports follow the layers of docs/architecture.py, and the picture shows them."""
+"""Imports follow the layers of maintenance/architecture.py, and the picture shows them."""
 
 import ast
 import graphlib
@@ -8,14 +8,14 @@ from xml.etree import ElementTree
 import pytest
 from scripts import load
 
-architecture = load("docs/architecture.py")
+architecture = load("maintenance/architecture.py")
 IMPORTS = architecture.imports()
 HOME = {module: layer for layer in architecture.LAYERS for module in layer.modules}
 
 
 def test_every_module_has_one_place():
     listed = Counter(module for layer in architecture.LAYERS for module in layer.modules)
-    assert set(listed) == set(IMPORTS), "list new modules, and no others, in LAYERS of docs/architecture.py"
+    assert set(listed) == set(IMPORTS), "list new modules, and no others, in LAYERS of maintenance/architecture.py"
     assert set(listed.values()) == {1}
 
 

@@ -1,4 +1,4 @@
-"""Rewrite the tables of THIRD_PARTY_NOTICES.md: `python docs/notices.py`, in the environment of requirements.lock.
+"""Rewrite the tables of THIRD_PARTY_NOTICES.md: `python maintenance/notices.py`, with requirements.lock installed.
 
 Methods come from the docstrings of `methods/*.py`, data sets from the classes in `datasets/*.py`, packages from what
 their installed metadata state.

@@ -1,6 +1,6 @@
 """Measure training on a GPU, then run one experiment on prepared pairs, over as many short calls as it takes.
 
-    python workflow/scripts/gpu_check.py --pairs data/pairs/cave/block-gauss-s2/1/x4 --output results/gpu_check
+    python maintenance/gpu_check.py --pairs data/pairs/cave/block-gauss-s2/1/x4 --output results/gpu_check
 
 For a node that has this checkout, the folder of pairs (prepared elsewhere) and the scenes beside it, and of packages
 torch, NumPy and what training imports: SciPy, pandas, safetensors, tqdm, PyYAML. No network, no Snakemake. A call ends
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from smifbench import plugins  # noqa: E402

@@ -1,4 +1,4 @@
-"""Draw docs/architecture.svg from the imports of the code: `python docs/architecture.py`.
+"""Draw docs/architecture.svg from the imports of the code: `python maintenance/architecture.py`.
 
 Modules are listed below in layers; which layer uses which is read from the code. A module imports from its own layer
 and from those to its left, and no modules import each other in a circle: a test holds the code to that.
