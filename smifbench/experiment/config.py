@@ -13,7 +13,8 @@ import yaml
 from smifbench import plugins
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
-from smifbench.method import PAPER_RECIPE, Recipe
+from smifbench.experiment.recipes import resolved_recipe
+from smifbench.method import Recipe
 from smifbench.run import Run
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
@@ -161,16 +162,6 @@ def check_experiment(config: dict, source: str = "config") -> Experiment:
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     return experiment
-
-
-def resolved_recipe(method: str, base: str, *changes: dict) -> Recipe:
-    """Return the recipe called `base` for a method ("own" or "paper"), with `changes` made in their order."""
-    recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
-    for change in changes:
-        if {"epochs", "steps", "seconds"} & change.keys():
-            change = {"steps": None, "seconds": None, **change}  # a budget takes the place of one of another kind
-        recipe = replace(recipe, **change)
-    return recipe
 
 
 def check_sizes(experiment: Experiment) -> None:

@@ -23,7 +23,8 @@ from smifbench.degradation.pairs import Pair
 from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
 from smifbench.evaluation.no_reference import assess
-from smifbench.experiment.config import Experiment, load_experiment, resolved_recipe
+from smifbench.experiment.config import Experiment, load_experiment
+from smifbench.experiment.recipes import resolved_recipe
 from smifbench.fusion import build
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.tiles import fuse

@@ -14,7 +14,7 @@ from prepared_pairs import make_pairs
 from smifbench import FusionMethod, FusionProblem, Recipe, UserError
 from smifbench.degradation.pairs import load_pairs
 from smifbench.errors import MachineError
-from smifbench.experiment.config import resolved_recipe
+from smifbench.experiment.recipes import resolved_recipe
 from smifbench.fusion.build import RunMethod
 from smifbench.fusion.tiles import fuse
 from smifbench.run import Run
