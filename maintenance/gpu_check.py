@@ -86,7 +86,7 @@ def _commands(args: argparse.Namespace) -> list[list[str]]:
         of_run = ["--run", run.folder, *pairs]
         network = ["--options", json.dumps(about.get("options", {})), *device]
         changes = [config["training"], about.get("recipe", {})]
-        recipe = asdict(resolved_recipe(method, config["recipe"], *changes))
+        recipe = asdict(resolved_recipe(method, config.get("recipe", "own"), *changes))
         steps = [
             ("train", trained, [*of_run, *network, "--recipe", json.dumps(recipe), "--state", state]),
             ("fuse", fused, [*of_run, *network, "--trained", trained]),
