@@ -25,7 +25,7 @@ ENTRY = "command line"
 PLUGINS = ("methods", "datasets")
 ABOUT = {
     ROOT: "The contracts that all rooms, plug-ins and notebooks share.",
-    ENTRY: "`python -m smifbench`, and the public names for scripts and notebooks.",
+    ENTRY: "What users call: smifbench COMMAND.",
     "methods": "Plug-ins: one file a method.",
     "datasets": "Plug-ins: one file a data set.",
 }
@@ -57,7 +57,7 @@ class Box:
 
 def room_of(module: str) -> str:
     """Return the room of a module: `data` of `data.cubes.reading`, `methods` of `methods/*.py`."""
-    if module in ("__init__", "__main__"):
+    if module == "__main__":
         return ENTRY
     if module.endswith("/*.py"):
         return module.removesuffix("/*.py")
@@ -81,7 +81,20 @@ def imports() -> dict[str, set[str]]:
 
 def imported(tree: ast.AST) -> set[str]:
     """Names of the package's modules that a syntax tree imports, anywhere but under `TYPE_CHECKING`."""
-    return {_module(name) for name in _imported_names(tree)}
+    return {_module(name) for name in imported_names(tree)}
+
+
+def imported_names(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of all that is imported from the package, `from a import b` being `a.b`."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in names if name.split(".")[0] == "smifbench")
+        yield from imported_names(node)
 
 
 def shipped(folder: str) -> list[Path]:
@@ -113,7 +126,7 @@ def floors(rooms: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def arrows(rooms: Mapping[str, set[str]]) -> list[tuple[str, str]]:
-    """Pairs of a room and one that imports from it, without those that others imply."""
+    """Pairs of a room and one that imports from it, without those that others imply; of rooms without a circle."""
 
     def reaches(room: str, other: str) -> bool:
         return other in rooms[room] or any(reaches(between, other) for between in rooms[room])
@@ -133,19 +146,6 @@ def about(room: str) -> str:
 
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _imported_names(tree: ast.AST) -> Iterator[str]:
-    """Dotted names of all that is imported from the package, `from a import b` being `a.b`."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        yield from (name for name in names if name.split(".")[0] == "smifbench")
-        yield from _imported_names(node)
 
 
 def _is_folder(module: str) -> bool:
@@ -182,8 +182,8 @@ def picture() -> str:
     """Text of the picture."""
     modules = imports()
     rooms = between_rooms(modules)
-    lead = arrows(rooms)
-    boxes = _boxes(_without_crossings(floors(rooms), lead), modules)
+    levels, lead = floors(rooms), arrows(rooms)
+    boxes = _boxes(_without_crossings(levels, lead), modules)
     height = max(box.bottom for floor in boxes for box in floor) + MARGIN
     size = f'width="{WIDTH}" height="{height}"'
     return "\n".join(
