@@ -123,7 +123,7 @@ class Training:
             )
         if recipe.precision not in ("bf16", "float32"):
             raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
-        model.scale(patches)
+        model.scale(patches.hr_hsi, patches.lr_hsi, patches.hr_msi)
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
         on_gpu = self.device.type == "cuda"
         self.fast = on_gpu and recipe.precision == "bf16"
