@@ -245,9 +245,10 @@ def _shrink(matrix: Tensor, threshold: float) -> Tensor:
     squares, directions = torch.linalg.eigh(gram.double())
     values = squares.clamp_min(0).sqrt()
     kept = shrunk_values(values, threshold)
-    gains = torch.where(values > 0, kept / values, 0)
-    filtering = ((directions * gains) @ directions.T).to(matrix)
-    return filtering @ matrix if wide else matrix @ filtering
+    directions, gains = (chosen.to(matrix) for chosen in (directions[:, kept > 0], (kept / values)[kept > 0]))
+    if wide:
+        return (directions * gains) @ (directions.T @ matrix)
+    return (matrix @ directions) @ (directions * gains).T
 
 
 def shrunk_values(values: Tensor, threshold: float) -> Tensor:
