@@ -10,11 +10,11 @@ from smifbench.system.identity import array_hash
 SRF = [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]]
 
 
-def make_pairs(folder, srf=SRF):
-    """Write scenes "first" (train) and "second" (test) of 6 bands and their pairs at ratio 4; returns their folder."""
+def make_pairs(folder, srf=SRF, names=("first", "second")):
+    """Write two scenes of 6 bands (train, test) and their pairs at ratio 4; returns the folder of the pairs."""
     generator = np.random.default_rng(0)
     paths = []
-    for scene, split in (("first", "train"), ("second", "test")):
+    for scene, split in zip(names, ("train", "test"), strict=True):
         path = folder / "scenes" / f"{scene}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         cube = generator.random((6, 32, 32), dtype=np.float32)

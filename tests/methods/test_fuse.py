@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from smifbench import FusionProblem, UserError, build_method, plugins
-from smifbench.degradation import blur_decimate
+from smifbench.degradation.operators import blur_decimate
 
 CASES = ["balloons-r4", "flowers-r4", "pines-r4", "balloons-r8"]
 module = sys.modules[plugins.method_class("fuse").__module__]
