@@ -28,7 +28,7 @@ def psf_reach(psf: Tensor, ratio: int) -> int:
 
 
 def reduce_by_psf(image: Tensor, psf: Tensor, ratio: int) -> Tensor:
-    """Bring (B, c, H, W) to (B, c, H/r, W/r), float64, by the PSF; windows beyond the border see its pixels repeated."""
+    """Bring (B, c, H, W) to (B, c, H/r, W/r), float64, by the PSF; beyond the border the pixels there are repeated."""
     framed, kernel = 4 * [(len(psf) - ratio) // 2], psf.double()[None, None]
     # Band by band, because float64 would double the memory of the image.
     bands = (F.pad(band.double(), framed, mode="replicate") for band in image.split(1, 1))
@@ -82,7 +82,7 @@ def regress_locally(hsi: Tensor, msi: Tensor, sigma: float, ridge: float, slopes
     Parameters
     ----------
     hsi, msi
-        (B, C, h, w) and (B, c, h, w), float64, with means near zero: covariances drown in rounding errors else.
+        (B, C, h, w) and (B, c, h, w), float64, means not far beyond deviations, or rounding errors drown these.
     sigma
         The window's standard deviation in pixels.
     ridge
@@ -95,9 +95,9 @@ def regress_locally(hsi: Tensor, msi: Tensor, sigma: float, ridge: float, slopes
     mean = local_mean(images, sigma)
     moments = local_mean((images[:, :, None] * msi[:, None]).flatten(1, 2), sigma).unflatten(1, (-1, msi_bands))
     covariance = moments - mean[:, :, None] * mean[:, None, bands:]
-    identity = torch.eye(msi_bands, dtype=msi.dtype, device=msi.device)[:, :, None, None]
-    pulled = ridge * torch.cat([slopes.expand_as(covariance[:, :bands]), identity.expand_as(covariance[:, bands:])], 1)
-    return _divide(covariance + pulled, bands)
+    covariance[:, :bands] += ridge * slopes
+    covariance.diagonal(-bands, 1, 2).add_(ridge)
+    return _divide(covariance, bands)
 
 
 def _divide(matrices: Tensor, rows: int) -> Tensor:
