@@ -180,8 +180,7 @@ class _Affinity(nn.Module):
 
     def _distances(self, lr_msi: Tensor, hr_msi: Tensor, ratio: int) -> Tensor:
         """The terms beta |m(x) - m_j|^2 / v, less what all neighbours have in common."""
-        variance = local_mean(lr_msi.square(), NEARBY) - local_mean(lr_msi, NEARBY).square()
-        variance = variance.clamp_min(0).sum(1)[..., None, None] + VARIANCE_FLOOR
+        variance = _local_variance(lr_msi)[:, 0, :, :, None, None]
         own = lr_msi.permute(0, 2, 3, 1)
         around = _neighbours(lr_msi).transpose(3, 4) - own[:, :, :, None]  # (B, h, w, neighbours, c)
         detail = _blocks(hr_msi, ratio) - own[..., None]
@@ -206,8 +205,9 @@ class _Correction(nn.Module):
     def forward(self, estimate: Tensor, residual: Tensor, hr_msi: Tensor, lr_msi: Tensor, deviation: Tensor) -> Tensor:
         size = hr_msi.shape[-2:]
         unit = F.interpolate(deviation, size=size, mode="bilinear", align_corners=False)
-        detail = hr_msi - upsample_bicubic(lr_msi, size)
-        features = self.head(torch.cat([estimate, residual / unit, hr_msi, detail / unit], 1))
+        contrast = F.interpolate(_local_variance(lr_msi).sqrt(), size=size, mode="bilinear", align_corners=False)
+        detail = (hr_msi - upsample_bicubic(lr_msi, size)) / contrast
+        features = self.head(torch.cat([estimate, residual / unit, hr_msi, detail], 1))
         for block in self.blocks:
             features = features + block(features)
         return self.tail(features) * unit
@@ -257,6 +257,12 @@ def _share(power: Tensor, noise: Tensor) -> Tensor:
 
 def _local_power(image: Tensor, square: bool = True) -> Tensor:
     return local_mean(image.square() if square else image, NEARBY)
+
+
+def _local_variance(lr_msi: Tensor) -> Tensor:
+    """Variance nearby (B, 1, h, w), summed over bands; where the image is flat, `VARIANCE_FLOOR`."""
+    variance = local_mean(lr_msi.square(), NEARBY) - local_mean(lr_msi, NEARBY).square()
+    return variance.sum(1, keepdim=True).clamp_min(0) + VARIANCE_FLOOR
 
 
 def _spectrally(matrix: Tensor, image: Tensor) -> Tensor:
