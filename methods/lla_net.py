@@ -43,6 +43,9 @@ NEARBY = 1.5
 VARIANCE_FLOOR = 1e-5
 """Variance of the MSI, of images in [0,1], below which its differences say little about materials."""
 
+LEAST_RESIDUAL = 1e-4
+"""Size of residuals, of images in [0,1], that the correction takes for its unit where they are smaller."""
+
 FLOOR = 1e-12
 """Square of a value too small to matter, which keeps quotients finite."""
 
@@ -112,7 +115,7 @@ class LLANet(FusionMethod):
         with torch.autocast(hr_msi.device.type, enabled=False):
             estimate = self._mix(predictors, weights.to(precision), hr_msi)
             residual = lr_hsi - reduce_by_psf(estimate, self.psf, self.problem.ratio).to(precision)
-            deviation = (local_mean(residual.square().mean(1, keepdim=True), NEARBY) + FLOOR).sqrt()
+            deviation = (local_mean(residual.square().mean(1, keepdim=True), NEARBY) + LEAST_RESIDUAL**2).sqrt()
             residual = upsample_bicubic(residual, size)
             estimate = estimate + residual
         if self.correction is not None:
@@ -199,15 +202,14 @@ class _Correction(nn.Module):
         )
         self.tail = _conv(width, bands)
         with torch.no_grad():
-            self.tail.weight *= 0.1  # not zero, or the layers before would get no gradient
-            self.tail.bias *= 0.1
+            self.tail.weight *= 0.03  # not zero, or the layers before would get no gradient
+            self.tail.bias *= 0.03
 
     def forward(self, estimate: Tensor, residual: Tensor, hr_msi: Tensor, lr_msi: Tensor, deviation: Tensor) -> Tensor:
         size = hr_msi.shape[-2:]
         unit = F.interpolate(deviation, size=size, mode="bilinear", align_corners=False)
-        contrast = F.interpolate(_local_variance(lr_msi).sqrt(), size=size, mode="bilinear", align_corners=False)
-        detail = (hr_msi - upsample_bicubic(lr_msi, size)) / contrast
-        features = self.head(torch.cat([estimate, residual / unit, hr_msi, detail], 1))
+        detail = hr_msi - upsample_bicubic(lr_msi, size)
+        features = self.head(torch.cat([estimate, residual / unit, hr_msi, detail / unit], 1))
         for block in self.blocks:
             features = features + block(features)
         return self.tail(features) * unit
