@@ -32,6 +32,7 @@ class GSA(FusionMethod):
     nothing. An MSI without detail leaves the bicubic image.
     """
 
+    psf: Tensor
     title = "GSA"
     citation = "aiazzi2007gsa"
     trainable = False

@@ -72,6 +72,7 @@ class LLANet(FusionMethod):
         Whether the result is made to agree with LR-HSI and HR-MSI, as far as these agree with one another.
     """
 
+    psf: Tensor
     title = "LLA-Net"
     citation = "smifbench2026"
     recipe = Recipe(
@@ -168,9 +169,7 @@ class _Affinity(nn.Module):
         self.query = _features(2 * msi_bands, width)
         self.key = _features(bands + msi_bands, windows * width)
         self.beta = nn.Parameter(torch.full((windows,), 0.1))
-        with torch.no_grad():
-            self.query[-1].weight *= 0.1  # not zero, or keys would get no gradient
-            self.query[-1].bias *= 0.1
+        _scale(self.query[-1], 0.1)  # not by zero, or keys would get no gradient
 
     def forward(self, lr_hsi: Tensor, lr_msi: Tensor, hr_msi: Tensor) -> Tensor:
         ratio = hr_msi.shape[-1] // lr_msi.shape[-1]
@@ -201,9 +200,7 @@ class _Correction(nn.Module):
             nn.Sequential(_conv(width, width), nn.ReLU(), _conv(width, width)) for _ in range(blocks)
         )
         self.tail = _conv(width, bands)
-        with torch.no_grad():
-            self.tail.weight *= 0.03  # not zero, or the layers before would get no gradient
-            self.tail.bias *= 0.03
+        _scale(self.tail, 0.03)  # not by zero, or the layers before would get no gradient
 
     def forward(self, estimate: Tensor, residual: Tensor, hr_msi: Tensor, lr_msi: Tensor, deviation: Tensor) -> Tensor:
         size = hr_msi.shape[-2:]
@@ -223,6 +220,10 @@ class _Consistency(nn.Module):
     noise, or images that are not what the operators say (rescaled ones, say), so each step is weighted by the share
     of l - D x, or of m - R x, that this difference does not explain, measured nearby.
     """
+
+    psf: Tensor
+    srf: Tensor
+    inverse: Tensor
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__()
@@ -278,6 +279,13 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _features(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, 32), nn.ReLU(), _conv(32, outputs))
+
+
+@torch.no_grad()
+def _scale(layer: nn.Module, factor: float) -> None:
+    """Multiply a layer's initial parameters."""
+    for parameter in layer.parameters():
+        parameter.mul_(factor)
 
 
 def _repeat(image: Tensor, ratio: int) -> Tensor:

@@ -54,6 +54,7 @@ class LocalGSA(FusionMethod):
         Variance, as a part of an MSI band's over the scene, below which a window takes the slopes of the scene.
     """
 
+    psf: Tensor
     title = "Local GSA"
     citation = "smifbench2026"
     trainable = False
