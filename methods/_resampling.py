@@ -4,10 +4,14 @@ LR pixel (i, j) is the weighted sum of a square window centred on HR block (i, j
 `FusionProblem.psf`.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from smifbench.problem import FusionProblem
 
 
 def framed(image: Tensor, margin: int, border: str) -> Tensor:
@@ -43,6 +47,22 @@ def reduce_gaussian(image: Tensor, ratio: int) -> Tensor:
 def covering(psf: np.ndarray, ratio: int) -> Tensor:
     """Return a PSF (k, k) in float64, framed with zeros where it is smaller than a block."""
     return torch.as_tensor(np.pad(psf, max(0, ratio - len(psf)) // 2), dtype=torch.float64)
+
+
+def reducing_psf(problem: FusionProblem) -> Tensor:
+    """Kernel (k, k) float64, k >= r, that reduces the MSI: the PSF where it is known, else the mean over blocks."""
+    psf = problem.psf if problem.psf is not None else np.full(2 * [problem.ratio], problem.ratio**-2)
+    return covering(psf, problem.ratio)
+
+
+def psf_reach(psf: Tensor, ratio: int) -> int:
+    """LR pixels beyond its own that an LR pixel's window (k, k) touches."""
+    return math.ceil((len(psf) - ratio) / 2 / ratio)
+
+
+def reduce_by_psf(image: Tensor, psf: Tensor, ratio: int) -> Tensor:
+    """Bring (B, c, H, W) to (B, c, H/r, W/r), float64, by the PSF; beyond the border the pixels there are repeated."""
+    return reduce_double(image, psf, ratio, "edge")
 
 
 def wide_gaussian(ratio: int) -> Tensor:
