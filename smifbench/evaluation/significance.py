@@ -1,11 +1,11 @@
-"""What the differences between methods are worth: tests, ranks, intervals, and sentences that say so."""
+"""Statistics of differences between methods: tests, ranks, intervals, and sentences on what the tests found."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import scipy  # its statistics take half a second to load, so only where they are asked for
+import scipy  # loads its statistics when they are first used, which takes half a second
 
 from smifbench.errors import UserError, unknown
 from smifbench.evaluation.columns import CELL
@@ -16,11 +16,23 @@ ALPHA = 0.05
 """Level of every test, and one minus the coverage of every interval."""
 
 REFERENCE = "smif_net"
+"""Method that the others are compared with where nobody names another."""
 
 BETTER, WORSE, ALIKE, TOO_FEW = "reference is better", "reference is worse", "no difference shown", "too few pairs"
 """Verdicts of a test; the last is followed by a colon and the reason."""
 
 SETTING = ["dataset", "protocol", "ratio"]
+
+
+def reference_of(experiment: Mapping) -> str:
+    """Return the "method" or "method/variant" that an experiment (the contents of `experiment.json`) compares with."""
+    return experiment.get("reference", REFERENCE)
+
+
+def has_rows(df: pd.DataFrame, name: str) -> bool:
+    """Whether a "method" or "method/variant" has rows; a method alone stands for its variant "default"."""
+    method, variant = _split(name)
+    return bool(((df.method == method) & (df.variant == variant)).any())
 
 
 def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr") -> pd.DataFrame:
@@ -59,8 +71,8 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
     """
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
-    if not _is_in(df, reference):
-        raise UserError(f"no rows of the reference {reference}; name one of {', '.join(df.method.unique())}")
+    if not has_rows(df, reference):
+        raise UserError(f"no rows of the reference {reference}; pass one of {_names(df)} as reference=")
     refuse_mixture(df, CELL, "experiment")
     rows = [
         {**dict(zip(SETTING, setting, strict=True)), **test}
@@ -151,26 +163,28 @@ def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, 
 def claims(
     df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr", titles: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Say in a sentence for each method what `significance` found over all settings; none without the reference.
+    """Say in a sentence for each method what `significance` found over all settings.
 
-    `titles` maps "method/variant" to a name in print, as `experiment.json` does.
+    One sentence says so where nothing could be tested. `titles` maps "method/variant" to a title for print.
 
     Examples
     --------
     >>> claims(df)  # doctest: +SKIP
     ['By PSNR, SMIF-NET is significantly better than PSRT on 4 of 6 settings, with too few pairs to tell on 2.', ...]
     """
-    if not _is_in(df, reference):
-        return []
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    name, label = _title(_split(reference), titles or {}), METRICS[metric].label
+    if not has_rows(df, reference):
+        return [f"By {label}, no method is tested against another: there are no rows of the reference {name}."]
     tests = significance(df, reference, metric).query("pairs > 0")
-    name, label = _title(*_split(reference), titles or {}), METRICS[metric].label
     if tests.empty:
-        return []
+        return [f"By {label}, no method is tested: none has a value on a scene on which {name} has one."]
     if tests.verdict.str.startswith(TOO_FEW).all():
         reason = tests.loc[tests.pairs.idxmax(), "verdict"].removeprefix(f"{TOO_FEW}: ")
         return [f"By {label}, no difference from {name} can be significant on {_settings(tests)}: {reason}."]
     others = tests.groupby(["method", "variant"], sort=False)
-    return [f"By {label}, {_claim(name, _title(*other, titles or {}), rows)}." for other, rows in others]
+    return [f"By {label}, {_claim(name, _title(other, titles or {}), rows)}." for other, rows in others]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -281,16 +295,18 @@ def _settings(rows: pd.DataFrame) -> str:
     return f"{count} setting{'' if count == 1 else 's'}"
 
 
-def _is_in(df: pd.DataFrame, name: str) -> bool:
-    method, variant = _split(name)
-    return bool(((df.method == method) & (df.variant == variant)).any())
-
-
 def _split(name: str) -> tuple[str, str]:
     """Split "method/variant" or "method"."""
     method, _, variant = name.partition("/")
     return method, variant or "default"
 
 
-def _title(method: str, variant: str, titles: Mapping[str, str]) -> str:
+def _names(df: pd.DataFrame) -> str:
+    """Every "method" and "method/variant" that has rows."""
+    keys = df[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    return ", ".join(_title(key, {}) for key in keys)
+
+
+def _title(key: tuple[str, str], titles: Mapping[str, str]) -> str:
+    method, variant = key
     return titles.get(f"{method}/{variant}", method if variant == "default" else f"{method}/{variant}")

@@ -1,6 +1,6 @@
 """Charts of numbers, which the SMIF-NET paper lacks; each function draws from tidy frames and returns a figure.
 
-`looks` maps a method's title to its colour, dash and marker (`smifbench.report.pictures.styles`). Frames that
+`looks` maps a method's title to its colour, dash and marker (`smifbench.report.style`). Frames that
 were prepared for a chart name methods by `title` and settings (a data set and ratio) by `setting`.
 """
 
@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from smifbench.report.pictures import COLUMNS, STYLE, WIDTH, Looks
+from smifbench.report.style import COLOURS, COLUMNS, STYLE, WIDTH, Looks
 
-CLIQUE = "#0072B2"
+CLIQUE = COLOURS[0]
+"""Colour of the bars that join methods."""
 
 
 def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks) -> Figure:
@@ -42,8 +43,8 @@ def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks)
                 getattr(row, x) / units[x],
                 row.psnr,
                 s=area,
-                c=look["color"],
-                marker=look["marker"],
+                c=look.colour,
+                marker=look.marker,
                 alpha=0.75,
                 edgecolors="k",
                 linewidths=0.5,
@@ -64,7 +65,7 @@ def training_curves(histories: pd.DataFrame, looks: Looks) -> Figure:
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
         for title, history in rows.groupby("title", sort=False):
-            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **_line(looks[title]))
+            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **looks[title].line)
         # The first steps would squeeze what matters into the upper edge.
         axis.set_ylim(bottom=np.nanquantile(rows.val_psnr, 0.1))
 
@@ -76,7 +77,7 @@ def band_psnr(bands: pd.DataFrame, looks: Looks) -> Figure:
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
         for title, curve in rows.sort_values("nm", kind="stable").groupby("title", sort=False):
-            axis.plot(curve.nm, curve.psnr, linewidth=1, **_line(looks[title]))
+            axis.plot(curve.nm, curve.psnr, linewidth=1, **looks[title].line)
 
     return _panels(bands, draw, looks, "wavelength (nm)", "PSNR (dB)")
 
@@ -92,7 +93,7 @@ def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
         for place, title in enumerate(titles):
             values = rows.psnr[rows.title == title]
             look = looks[title]
-            axis.scatter(values, np.full(len(values), place), s=14, c=look["color"], marker=look["marker"], alpha=0.6)
+            axis.scatter(values, np.full(len(values), place), s=14, c=look.colour, marker=look.marker, alpha=0.6)
             axis.plot([values.median()] * 2, [place - 0.35, place + 0.35], color="k", linewidth=1.2)
         axis.set(yticks=range(len(titles)), yticklabels=titles, ylim=(len(titles) - 0.4, -0.6))
         axis.tick_params(axis="y", length=0)
@@ -149,10 +150,6 @@ def _cliques(ranks: list[float], difference: float) -> list[tuple[int, int]]:
     return found
 
 
-def _line(look: Mapping) -> dict:
-    return {key: look[key] for key in ("color", "linestyle")}
-
-
 def _panels(
     rows: pd.DataFrame,
     draw: Callable[[Axes, pd.DataFrame], None],
@@ -177,8 +174,8 @@ def _panels(
             draw(axis, group)
             axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
             axis.grid()
-        unused = "linestyle" if marks else "marker"
-        handles = [Line2D([], [], label=title, **{**looks[title], unused: ""}) for title in legend]
+        shown = {title: {**looks[title].mark, "linestyle": ""} if marks else looks[title].line for title in legend}
+        handles = [Line2D([], [], label=title, **look) for title, look in shown.items()]
         if handles:
             figure.legend(handles=handles, loc="outside lower center", ncols=COLUMNS, title=note, title_fontsize=7)
     return figure

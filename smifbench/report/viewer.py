@@ -7,6 +7,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from smifbench.report.comparison import Comparison, crop
-from smifbench.report.pictures import ERROR_MAP, Looks, error_scale
+from smifbench.report.pictures import error_scale
+from smifbench.report.style import DASHES, ERROR_MAP, Looks
 
 PICTURE_BYTES = 4_500_000
 """Bytes of the page for all pictures together."""
@@ -30,9 +32,6 @@ MOST_BANDS = 64
 
 QUALITIES = (92, 85, 75, 60, 45)
 """JPEG qualities, tried in turn where a picture without loss is too large."""
-
-DASHES = {"-": "", "--": "5 3", ":": "1 3"}
-"""Dashes of SVG for those of matplotlib."""
 
 
 def view(comparison: Comparison, share: int, looks: Looks) -> dict:
@@ -65,8 +64,8 @@ def view(comparison: Comparison, share: int, looks: Looks) -> dict:
         "methods": [
             {
                 "name": name,
-                "colour": looks[name]["color"],
-                "dash": DASHES[looks[name]["linestyle"]],
+                "colour": looks[name].colour,
+                "dash": DASHES[looks[name].dashes],
                 "picture": _picture(_cut(comparison.pseudo_colour(cube), window), budget),
                 "errors": _picture(matplotlib.colormaps[ERROR_MAP](errors[name] / top_error)[..., :3], budget),
                 **_coded(np.stack([crop(cube[band], top, left, side) for band in bands]).clip(0, 1) - reference),
@@ -115,7 +114,8 @@ def _coded(errors: np.ndarray) -> dict:
 def _picture(image: np.ndarray, budget: int) -> str:
     """Data URI of an image (H, W, 3) in [0,1]: PNG if that fits the budget, else the best JPEG that does."""
     picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
-    for kind, options in [("png", {"optimize": True}), *(("jpeg", {"quality": quality}) for quality in QUALITIES)]:
+    jpegs: list[tuple[str, dict[str, Any]]] = [("jpeg", {"quality": quality}) for quality in QUALITIES]
+    for kind, options in [("png", {"optimize": True}), *jpegs]:
         encoded = io.BytesIO()
         picture.save(encoded, kind, **options)
         uri = f"data:image/{kind};base64,{_base64(encoded.getvalue())}"
