@@ -63,9 +63,7 @@ def test_what_failed_is_told(page):
     assert "2 runs failed or were not run" in page
     assert re.search(r"SSR-NET on Washington DC Mall, ratio 8, block-gauss-s2/1, seed 1: failed\. out of memory", page)
     run = "wdcm/block-gauss-s2/1/x8/ssr_net/default/seed1"
-    assert re.search(
-        rf"Log: <code>\S+/logs/fuse/{run}\.log</code>\. To try again, mend the cause, delete \S+/{run}", page
-    )
+    assert re.search(rf"Log: <code>\S+/logs/fuse/{run}\.log</code>\. To try again, .*, delete \S+/{run}", page)
 
 
 def test_provenance_names_code_device_and_data(page):
@@ -167,9 +165,9 @@ def test_methods_are_compared_with_the_experiments_reference(made_up, tmp_path):
 
 def test_networks_below_the_linear_control_are_told_with_the_difference(made_up, tmp_path):
     results, pairs = made_up
-    metrics = pd.read_csv(results / "metrics.csv", keep_default_na=False)
-    metrics.loc[metrics.method == "gsa", "psnr"] = 60
-    metrics.loc[metrics.method == "ssr_net", "psnr"] = 59.75
+    metrics = pd.read_csv(results / "metrics.csv", dtype=str, keep_default_na=False)
+    metrics.loc[metrics.method == "gsa", "psnr"] = "60"
+    metrics.loc[metrics.method == "ssr_net", "psnr"] = "59.75"
     for name in ("experiment.json", "cost.csv", "runs"):
         (tmp_path / name).symlink_to(results / name)
     metrics.to_csv(tmp_path / "metrics.csv", index=False)
