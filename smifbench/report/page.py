@@ -36,22 +36,29 @@ SETTING = ["dataset", "protocol", "ratio"]
 
 @dataclass(frozen=True)
 class Column:
-    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells."""
+    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells.
+
+    Columns of the class "place" say what a row is of; a narrow screen has them in small print below the row's title.
+    """
 
     label: str
     digits: int | None = None
     css: str = ""
 
 
-PLACE = {"title": Column("Method"), "dataset_title": Column("Data set"), "ratio": Column("Ratio", 0)}
-PROTOCOL = {"protocol": Column("Protocol")}
+PLACE = {
+    "title": Column("Method"),
+    "dataset_title": Column("Data set", css="place"),
+    "ratio": Column("Ratio", 0, "place"),
+}
+PROTOCOL = {"protocol": Column("Protocol", css="place")}
 
 BOARD = (
     PLACE
     | PROTOCOL
     | {
         name: Column(
-            f"{metric.symbol}{f' ({metric.unit})' if metric.unit else ''} {'↑' if metric.higher_better else '↓'}",
+            f"{metric.symbol}{f' ({metric.unit})' if metric.unit else ''}\u00a0{'↑' if metric.higher_better else '↓'}",
             metric.digits,
             metric.convention,
         )
@@ -61,7 +68,7 @@ BOARD = (
 )
 
 AUDIT = PLACE | {
-    "table": Column("Table", 0),
+    "table": Column("Table", 0, "place"),
     "metric_label": Column("Metric"),
     "published": Column("Published", 4),
     "ours": Column("Measured", 4),
@@ -90,14 +97,14 @@ TESTS = {
 """Columns of the statistics where there are rows of the reference."""
 
 COST = PLACE | {
-    "size": Column("Size"),
+    "size": Column("Size", css="place"),
     "params_millions": Column("Parameters (10⁶)", 3),
     "gmacs": Column("MACs (10⁹)", 3),
     "gmacs_thop": Column("thop (10⁹)", 3),
     "published_tflops": Column("Published (10¹²)", 3),
     "latency_ms": Column("Latency (ms)", 1),
     "peak_memory_mb": Column("Peak memory (MB)", 1),
-    "device": Column("Device"),
+    "device": Column("Device", css="long"),
 }
 
 DATA = {
@@ -165,6 +172,11 @@ def _table(frame: pd.DataFrame, columns: Mapping[str, Column], choices: Sequence
         "rows": [
             {
                 "title": row.get("title", ""),
+                "place": ", ".join(
+                    f"{column.label.lower()} {row[name]}" if column.digits == 0 else str(row[name])
+                    for name, column in columns.items()
+                    if column.css == "place"
+                ),
                 "choices": {choice: str(row[choice]) for choice in choices},
                 "cells": [
                     {
@@ -255,7 +267,9 @@ def _figures(folder: Path) -> list[dict]:
 
 def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
     height, width = (cost[side].astype("Int64").astype("string") for side in ("height", "width"))
-    return cost.assign(size=height + " × " + width, params_millions=(cost.params / 1e6).where(cost.params > 0))
+    return cost.assign(
+        size=height + "\u00a0×\u00a0" + width, params_millions=(cost.params / 1e6).where(cost.params > 0)
+    )
 
 
 def _failures(metrics: pd.DataFrame, results: Path) -> list[dict]:
