@@ -19,6 +19,9 @@ from smifbench.metrics import CONVENTIONS, METRICS, WALD
 from smifbench.run import Run
 from smifbench.system.files import read_json
 
+RETRY = "mend the cause and call snakemake again, which tries what failed once more"
+"""What to do about a failed run."""
+
 
 def load_results(*folders: str | Path) -> pd.DataFrame:
     """Read the `metrics.csv` of one or several experiments into one tidy frame.
@@ -136,7 +139,7 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
     str
         A leaderboard of PSNR and SAM for each protocol, and what was not run.
     list of str
-        A sentence for each run that failed: its message, its log, and how to try again.
+        A line for each run that failed: its message and its log. `RETRY` says how to try again.
 
     Raises
     ------
@@ -159,7 +162,7 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
 def _failure(row: Any, results: Path) -> str:
     run = run_of(row)
     what = f"{run.method}/{run.variant} on {run.dataset} x{run.ratio} {run.protocol} seed {run.seed}"
-    return f"{what}: {row.message} (see {log_of(results, run)}; to try again, {retry_of(results, run)})"
+    return f"{what}: {row.message} (see {log_of(results, run)})"
 
 
 def log_of(results: Path, run: Run) -> Path:
@@ -167,11 +170,6 @@ def log_of(results: Path, run: Run) -> Path:
     trained = results / "runs" / run.folder / "trained" / "facts.json"
     step = "train" if trained.exists() and read_json(trained)["status"] == "failed" else "fuse"
     return results / "logs" / step / f"{run.folder}.log"
-
-
-def retry_of(results: Path, run: Run) -> str:
-    """Say how to try a failed run again."""
-    return f"mend the cause, delete {results / 'runs' / run.folder} and run the same command again"
 
 
 def run_of(row: Any) -> Run:

@@ -9,6 +9,7 @@ from smifbench.metrics import PAPER, WALD
 from smifbench.paper.layout import FILES, FLOPS, FULL_NETWORK, published_variant
 from smifbench.places import PUBLISHED
 
+
 def load_published() -> pd.DataFrame:
     """Read Tables 1-5 of the SMIF-NET paper.
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from smifbench.evaluation import significance
 from smifbench.evaluation.columns import CELL
-from smifbench.evaluation.results import load_results, log_of, retry_of, run_of, seed_means
+from smifbench.evaluation.results import RETRY, load_results, log_of, run_of, seed_means
 from smifbench.metrics import METRICS
 from smifbench.paper import layout
 from smifbench.paper.audit import audit
@@ -133,6 +133,7 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
         paper=layout.NAME,
         below_control=_below_control(metrics, experiment),
         failures=_failures(metrics, results),
+        retry=RETRY,
         board=_board(metrics),
         audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
         audit_counts=audited.status.value_counts().to_dict(),
@@ -273,11 +274,11 @@ def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def _failures(metrics: pd.DataFrame, results: Path) -> list[dict]:
-    """Rows of the runs that have no result, those that failed with their logs and how to try again."""
+    """Rows of the runs that have no result, those that failed with their logs."""
     rows = metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"])
     runs = [run_of(row) for row in rows.itertuples()]
     return [
-        row | ({"log": log_of(results, run), "retry": retry_of(results, run)} if row["status"] == "failed" else {})
+        row | {"log": log_of(results, run) if row["status"] == "failed" else ""}
         for row, run in zip(rows.to_dict("records"), runs, strict=True)
     ]
 

@@ -63,7 +63,8 @@ def test_what_failed_is_told(page):
     assert "2 runs failed or were not run" in page
     assert re.search(r"SSR-NET on Washington DC Mall, ratio 8, block-gauss-s2/1, seed 1: failed\. out of memory", page)
     run = "wdcm/block-gauss-s2/1/x8/ssr_net/default/seed1"
-    assert re.search(rf"Log: <code>\S+/logs/fuse/{run}\.log</code>\. To try again, .*, delete \S+/{run}", page)
+    assert re.search(rf"out of memory \(log: <code>\S+/logs/fuse/{run}\.log</code>\)", page)
+    assert "To try again, mend the cause and call snakemake again" in page
 
 
 def test_provenance_names_code_device_and_data(page):
