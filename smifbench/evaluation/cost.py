@@ -305,7 +305,7 @@ def _shape_only(method: FusionMethod, height: int, width: int) -> tuple[nn.Modul
 
 @contextmanager
 def _without_values(method: FusionMethod) -> Iterator[None]:
-    """Let a forward run, and be traced, on shape-only tensors; tell in one sentence when it cannot."""
+    """Let a forward run, and be traced, on shape-only tensors; raises UserError when it needs values."""
     idle: dict[str, Any] = {
         "__init__": lambda self, *args, **kwargs: None,
         "__enter__": lambda self: self,

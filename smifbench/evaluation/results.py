@@ -220,7 +220,7 @@ def _metric_columns(metrics: Sequence[str], convention: str) -> list[str]:
 
 
 def refuse_mixture(df: pd.DataFrame, keys: list[str], column: str) -> None:
-    """Refuse rows that would be averaged or set side by side although they differ in `column`."""
+    """Raise UserError when rows of the same `keys` differ in `column`, as a table would average or compare them."""
     values = df.groupby(keys, sort=False)[column].unique()
     mixed = values[values.map(len) > 1]
     if len(mixed):
@@ -234,7 +234,8 @@ def seed_means(df: pd.DataFrame, keys: Sequence[str] = CELL) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `keys` and `seed`; NaN for a seed that lacks a scene, because a mean over fewer would not compare.
+        Index `keys` and `seed`; NaN for a seed without a value on some scene, because means over different scenes do
+        not compare.
     """
     scores = df[list(METRICS)].where(df["status"] == "ok")
     scenes = scores.groupby([df[key] for key in [*keys, "seed"]], sort=False)

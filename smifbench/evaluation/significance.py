@@ -19,7 +19,7 @@ REFERENCE = "smif_net"
 """Method that the others are compared with where nobody names another."""
 
 BETTER, WORSE, ALIKE, TOO_FEW = "reference is better", "reference is worse", "no difference shown", "too few pairs"
-"""Verdicts of a test; the last is followed by a colon and the reason."""
+"""Verdicts of a test; a colon and the reason follow the last one."""
 
 SETTING = ["dataset", "protocol", "ratio"]
 
@@ -38,7 +38,8 @@ def has_rows(df: pd.DataFrame, name: str) -> bool:
 def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr") -> pd.DataFrame:
     """Compare every method with the reference by Wilcoxon's signed-rank test over scenes x seeds.
 
-    Pairs are of the same scene and seed; a method without randomness has one seed, which meets each of the reference's.
+    A pair is two values of the same scene and seed. A method with one seed, because nothing in it is random, is paired
+    with every seed of the reference.
     Holm's correction (1979) is over the methods of one setting. Seeds of one scene are not independent of each other,
     so p tells about these scenes rather than about all scenes.
 
@@ -84,7 +85,7 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
 
 
 def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
-    """Rank the methods on every test scene, and say what difference of mean ranks means something.
+    """Rank the methods on every test scene, with the difference of mean ranks that is significant.
 
     Blocks are scenes of all settings, each with its mean over seeds. A method that lacks all scenes of a setting that
     others have is left out, then a block that lacks a method.
@@ -135,8 +136,8 @@ def critical_difference(methods: int, blocks: int) -> float:
 def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Bootstrap intervals of the means over scenes and seeds.
 
-    Scenes and seeds are drawn anew independently of each other (Owen 2007), so that the interval covers other scenes of
-    the kind and other seeds. Seeds that lack a scene are left out.
+    Scenes and seeds are resampled independently of each other (Owen 2007), so that the interval stands for other scenes
+    of the kind and other seeds. Seeds that lack a scene are left out.
 
     Returns
     -------
@@ -229,7 +230,7 @@ def _tests(block: pd.DataFrame, metric: str, reference: tuple[str, str]) -> list
 
 
 def _differences(ours: pd.Series, reference: pd.Series) -> pd.Series:
-    """Differences of the pairs that both have; none where both are the same, infinite or not."""
+    """Differences of the pairs in which both have a value; 0 where the two are the same, infinite or not."""
     pairs = ours.notna() & reference.notna()
     return (ours - reference).mask(ours == reference, 0.0)[pairs]
 
@@ -265,7 +266,7 @@ def smallest_p(pairs: int) -> float:
 
 
 def _bootstrap(values: np.ndarray, resamples: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Percentiles of the means of `values` (scenes, seeds), rows and columns drawn anew."""
+    """Percentiles of the means of `values` (scenes, seeds) with rows and columns resampled."""
     if values.size < 2:
         return math.nan, math.nan
     scenes, seeds = (generator.integers(size, size=(resamples, size)) for size in values.shape)

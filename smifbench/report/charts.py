@@ -1,4 +1,4 @@
-"""Charts of numbers, which the SMIF-NET paper lacks; each function draws from tidy frames and returns a figure.
+"""Charts of accuracy, cost, training, bands, scenes and ranks. Each function takes a frame and returns a figure.
 
 `looks` maps a method's title to its colour, dash and marker (`smifbench.report.style`). Frames that
 were prepared for a chart name methods by `title` and settings (a data set and ratio) by `setting`.
@@ -21,7 +21,7 @@ CLIQUE = COLOURS[0]
 
 
 def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks) -> Figure:
-    """Mean PSNR of every network against `x` on a log axis, the bubble's area by `size`; a panel for each setting.
+    """Mean PSNR of every network against `x` on a log axis, the marker's area by `size`; a panel for each setting.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def training_curves(histories: pd.DataFrame, looks: Looks) -> Figure:
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
         for title, history in rows.groupby("title", sort=False):
             axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **looks[title].line)
-        # The first steps would squeeze what matters into the upper edge.
+        # Over the whole range, the low values of the first steps would flatten the rest of the curves.
         axis.set_ylim(bottom=np.nanquantile(rows.val_psnr, 0.1))
 
     return _panels(histories, draw, looks, "fraction of the training budget", "validation PSNR (dB)")
@@ -83,7 +83,7 @@ def band_psnr(bands: pd.DataFrame, looks: Looks) -> Figure:
 
 
 def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
-    """PSNR of every test scene and seed, a line of points for each method with a bar at the median.
+    """PSNR of every test scene and seed: a row of points for each method, with a bar at the median.
 
     `scores` holds `setting`, `title`, `psnr`.
     """
@@ -104,7 +104,8 @@ def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
 def critical_difference(ranks: Mapping[str, float], difference: float) -> Figure:
     """Mean ranks of the methods (1 is the best) on a line; a bar joins methods that do not differ significantly.
 
-    Demsar, Journal of Machine Learning Research 7, 2006. `difference` is that between mean ranks which is significant.
+    Demsar, Journal of Machine Learning Research 7, 2006. `difference` is the smallest significant difference of mean
+    ranks.
     """
     ordered = sorted(ranks.items(), key=lambda item: item[1])
     groups = _cliques([rank for _, rank in ordered], difference)
@@ -141,7 +142,7 @@ def critical_difference(ranks: Mapping[str, float], difference: float) -> Figure
 
 
 def _cliques(ranks: list[float], difference: float) -> list[tuple[int, int]]:
-    """First and last place of every longest stretch of sorted `ranks` that spans no more than `difference`."""
+    """First and last index of the methods that a bar joins: the longest runs of sorted `ranks` within `difference`."""
     found: list[tuple[int, int]] = []
     for start in range(len(ranks)):
         stop = max(place for place in range(start, len(ranks)) if ranks[place] - ranks[start] <= difference)
@@ -160,7 +161,7 @@ def _panels(
     marks: bool = False,
     height: float = 2.3,
 ) -> Figure:
-    """Two panels a row, one for each setting, with one legend of the methods below: of marks, or else of lines."""
+    """Draw a panel for each setting, two side by side, above one legend of the methods, of markers or else of lines."""
     groups = list(rows.groupby("setting", sort=False))
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)

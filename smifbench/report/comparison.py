@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """What a figure of it is of."""
+        """Scene and ratio, for the titles of figures."""
         return f"{self.scene}, ratio {self.ratio}"
 
     def band(self, nm: float) -> int:
@@ -55,7 +55,7 @@ class Comparison:
         return np.mean([np.asarray(band, np.float64) for band in self.reference], axis=0)
 
     def detail_box(self, side: int | None = None) -> tuple[int, int, int]:
-        """Top, left and side of the square where the reference's mean image has most edges; no method has a say."""
+        """Top, left and side of the square where the reference's mean image has most edges."""
         image = self.mean_image()
         edges = sum(np.abs(slope) for slope in np.gradient(image))
         side = min(side or max(8, min(image.shape) // 4), *image.shape)
@@ -64,7 +64,7 @@ class Comparison:
         return top, left, side
 
     def random_pixels(self, count: int) -> list[tuple[int, int]]:
-        """Rows and columns of pixels drawn from the brighter half; the scene's name alone decides which."""
+        """Rows and columns of pixels drawn from the brighter half of the scene, always the same for a scene's name."""
         image = self.mean_image()
         bright = np.argwhere(image >= np.median(image))
         drawn = np.random.default_rng(zlib.crc32(self.scene.encode())).choice(len(bright), count, replace=False)

@@ -1,4 +1,4 @@
-"""Which figures an experiment has, and the rows and images that they show."""
+"""Draws the figures of an experiment: their names and captions, and the rows and images that each shows."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -59,20 +59,20 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
 
 
 def at_one_ratio(comparisons: list[Comparison]) -> list[Comparison]:
-    """One comparison for each data set: at the paper's ratio, or else at the highest."""
+    """Choose one comparison for each data set: that at the paper's ratio, or else at the highest."""
     by_ratio = sorted(comparisons, key=lambda comparison: (comparison.ratio == FIGURE_RATIO, comparison.ratio))
     chosen = {comparison.dataset: comparison for comparison in by_ratio}
     return [chosen[dataset] for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons)]
 
 
 def colour_and_grey(comparisons: list[Comparison]) -> tuple[Comparison, Comparison]:
-    """Comparisons that the figures show in colour and in grey: the paper's, or else the first and the last."""
+    """Choose the comparisons to show in colour and in grey: the paper's data sets, or else the first and the last."""
     by_dataset = {comparison.dataset: comparison for comparison in comparisons}
     return by_dataset.get(COLOUR_DATASET, comparisons[0]), by_dataset.get(GREY_DATASET, comparisons[-1])
 
 
 def _images(comparisons: list[Comparison], looks: style.Looks) -> Iterator[tuple[str, Figure]]:
-    """Figures of images, by name."""
+    """Yield the names and figures of images."""
     if not comparisons:
         return
     colour, grey = colour_and_grey(comparisons)
@@ -87,7 +87,7 @@ def _images(comparisons: list[Comparison], looks: style.Looks) -> Iterator[tuple
 def _charts(
     metrics: pd.DataFrame, cost: pd.DataFrame, histories: pd.DataFrame, looks: style.Looks
 ) -> Iterator[tuple[str, Figure]]:
-    """Charts of those numbers that there are, by name."""
+    """Yield the names and figures of charts; a chart without data is left out."""
     scored, ranked = metrics[metrics.status == "ok"], ranks(metrics).dropna()
     points = _points(scored, cost)
     if len(points):
@@ -112,7 +112,7 @@ def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def _histories(results: Path, metrics: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Training histories of the first seed's runs that validated anything."""
+    """Training histories of the runs of one seed, of those that have validation scenes."""
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
     runs = metrics[(metrics.status == "ok") & (metrics.seed == seed)].drop_duplicates(keys)
     histories = [

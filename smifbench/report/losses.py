@@ -25,7 +25,7 @@ FAMILIES = {
     "SNR of MSI": ("snr_msi_db",),
     "response": ("response", "response_shift_nm"),
 }
-"""Kinds of change, and the fields of a protocol that belong to them; a protocol with several counts for the first."""
+"""Kinds of tests and the fields of a protocol that they change; a test that changes several counts for the first."""
 
 PRESETS, RATIO = "other protocols", "ratio"
 UNITS = {"snr_hsi_db": " dB", "snr_msi_db": " dB", "response_shift_nm": " nm"}
@@ -36,7 +36,7 @@ METHOD = ["dataset", "trained_on", "method", "variant"]
 
 
 class Test(NamedTuple):
-    """What a test changes: its kind, and how an axis calls it."""
+    """A test: the kind of its change ("" for the protocol of the training), and its label on an axis."""
 
     family: str
     label: str
@@ -132,7 +132,7 @@ def to_latex(found: pd.DataFrame) -> str:
 
 
 def curves(rows: pd.DataFrame) -> Figure:
-    """PSNR of every method over the tests of each kind, in dB above (below) that under the protocol of the training.
+    """Curves of every method over the tests of each kind: PSNR minus that under the protocol of the training, in dB.
 
     `rows` are those of one data set and training. Every panel has a scale of its own.
     """
@@ -176,7 +176,7 @@ def _at(means: pd.DataFrame, key: tuple[str, int, str]) -> pd.Series:
 
 
 def _tests(rows: pd.DataFrame) -> dict[tuple[str, int, str], Test]:
-    """Every test in the order of the rows, by protocol, ratio and training; the training's own has no family."""
+    """Every test by protocol, ratio and training, in the order of the rows."""
     keys = rows[["protocol", "ratio", "trained_on"]].drop_duplicates()
     return {key: _describe(*key) for key in keys.itertuples(index=False, name=None)}
 

@@ -1,7 +1,7 @@
-"""Figures of images and spectra, as the SMIF-NET paper has them; each function draws from comparisons.
+"""Figures of images and spectra, of the kinds that the SMIF-NET paper shows. Each function takes comparisons.
 
 All methods of a figure share one stretch or one colour scale, taken from the reference or from all methods together,
-so that what looks different is different. Files are the same byte for byte whenever their data are.
+so that they can be compared by eye. The same data give the same files, byte for byte.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from smifbench.report.comparison import RGB_NM, Comparison
 from smifbench.report.style import COLUMNS, ERROR_MAP, STYLE, WIDTH, Looks
 
 GREY_NM = 860.0
-"""Wavelength of the grey-scale figures: the near infrared, or the band nearest to it."""
+"""Wavelength of the grey-scale figures, in the near infrared; they show the band nearest to it."""
 
 GAP = 0.06
 """Inches between images."""
@@ -76,13 +76,14 @@ def error_maps(comparison: Comparison, nm: float | None = None) -> Figure:
 def error_scale(maps: Iterable[np.ndarray]) -> float:
     """Upper end of the scale that several error maps share: the median over methods of their 99.5th percentiles.
 
-    So one bad method does not darken all others; what lies above is drawn in the scale's last colour.
+    The median, so that one method with large errors does not make all others look dark. Errors above the end have the
+    scale's last colour.
     """
     return float(np.median([np.percentile(image, 99.5) for image in maps])) or 1.0
 
 
 def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
-    """Spectra of three pixels of each comparison, with the stretch where the methods differ most magnified."""
+    """Spectra of three pixels of each comparison; an inset magnifies the bands where the methods err most."""
     names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.estimates))
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
         size = (WIDTH, 2.4 * len(comparisons) + 0.3 + 0.16 * (len(names) // COLUMNS + 1))
@@ -138,7 +139,7 @@ def _gallery(
 
 
 def _frame(whole: Axes, detail: Axes, top: int, left: int, side: int) -> None:
-    """Mark the magnified square in one colour on both images; the dark rim shows it on bright ground."""
+    """Frame the magnified square in one colour on both images, with a dark rim to be seen on bright ground."""
     rim = [withStroke(linewidth=2.2, foreground="k")]
     whole.add_patch(
         Rectangle((left - 0.5, top - 0.5), side, side, fill=False, edgecolor=FRAME, linewidth=1, path_effects=rim)
@@ -155,7 +156,7 @@ def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], lo
     curves = {name: np.array(cube[:, *pixel])[order] for name, cube in comparison.estimates.items()}
     errors = np.abs(np.stack(list(curves.values())) - reference)
     window = max(4, len(reference) // 8)
-    # The median over methods, so that one bad method does not choose the stretch alone.
+    # The median over methods, so that one method with large errors does not choose the bands alone.
     start = int(np.convolve(np.median(errors, axis=0), np.ones(window), "valid").argmax())
     zoom = slice(start, start + window)
     inset = axis.inset_axes((0.5, 0.6, 0.5, 0.4))

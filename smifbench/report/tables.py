@@ -1,4 +1,4 @@
-"""Which tables an experiment has: quality, ablation, cost, statistics and the audit of the published cells."""
+"""Writes the LaTeX tables of an experiment: quality, ablation, cost, statistics and the audit of published cells."""
 
 import math
 import string
@@ -168,7 +168,7 @@ def ablation_table(table: int, rows: pd.DataFrame, convention: str, experiment: 
 
 
 def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
-    """Parameters, multiply-adds by both counters, the published figure, latency and memory, a table a data set."""
+    """A table of costs for each data set: parameters, both counts of multiply-adds and the published, time, memory."""
     heads = [
         *["Method", r"Params (\num{e6})", r"MACs (\num{e9})", r"thop (\num{e9})", r"Published (\num{e12})"],
         *["Latency (ms)", "Memory (MB)"],
@@ -229,7 +229,7 @@ def statistics_tables(metrics: pd.DataFrame, experiment: Mapping) -> str:
 
 
 def audit_tables(audited: pd.DataFrame, experiment: Mapping) -> str:
-    """How many published cells have which verdict, then ours minus published for every cell."""
+    """Count the published cells by verdict, then print ours minus published for every cell."""
     counts = pd.crosstab(audited.table, audited.status).reindex(columns=STATUSES, fill_value=0)
     lines: Lines = [Row([f"Table {table}"], [Cell(str(count)) for count in row]) for table, row in counts.iterrows()]
     lines += [r"\midrule", Row(["All"], [Cell(str(count)) for count in counts.sum()])]
@@ -245,7 +245,7 @@ def audit_tables(audited: pd.DataFrame, experiment: Mapping) -> str:
 
 
 def _audit_table(table: int, rows: pd.DataFrame) -> str:
-    """Ours minus published for each cell of one of the paper's tables, with a letter for each remark."""
+    """Print ours minus published for each cell of one of the paper's tables; letters refer to remarks below."""
     metrics = list(rows.metric.unique())
     letters: dict[str, str] = {}
     lines: Lines = []
@@ -266,7 +266,7 @@ def _audit_table(table: int, rows: pd.DataFrame) -> str:
 
 
 def _audited(cell: Any, letters: dict[str, str]) -> Cell:
-    """Print one audited cell (a row of `audit`); a new remark gets the next letter."""
+    """Print one audited cell (a row of `audit`). `letters` maps remarks to letters; a new remark gets the next one."""
     told = cell.status == "not comparable" or (cell.status == "not run" and not cell.reason.startswith(ABSENT))
     remark = cell.reason if told else cell.remark
     if remark and remark not in letters:
@@ -435,14 +435,14 @@ def _ratios(ratios: Sequence[int]) -> str:
 
 
 def _about(rows: pd.DataFrame, columns: Sequence[str]) -> str:
-    """Say in a caption how the values were had."""
+    """The part of a caption that says which metrics and which protocol the values follow."""
     how = f"as the {NAME}'s code computes them" if _in_paper(columns) else "by their definitions"
     protocol = escape(rows.protocol.iloc[0])
     return rf"Metrics {how}; protocol \texttt{{{protocol}}}. The best value is bold, the second-best underlined."
 
 
 def _notes(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> list[str]:
-    """Say below a table what its marks mean, and what failed."""
+    """Notes below a table: what its marks mean, and which runs failed or were left out."""
     notes = []
     seeds = rows.groupby(["ratio", "method", "variant"]).seed.nunique().max()
     if seeds > 1:

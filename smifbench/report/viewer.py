@@ -1,4 +1,4 @@
-"""What the report's image viewer embeds: for each comparison pictures and error maps of a window, and a small cube.
+"""The data of the report's image viewer: for each comparison pictures, error maps and a small cube of spectra.
 
 Sizes follow from two budgets, so that the page stays small however many settings an experiment has.
 """
@@ -28,7 +28,7 @@ WINDOW = 256
 """Largest side of a window in pixels."""
 
 MOST_BANDS = 64
-"""A cube of more bands is thinned evenly."""
+"""Largest number of bands of a cube; of more bands, evenly spaced ones are taken."""
 
 QUALITIES = (92, 85, 75, 60, 45)
 """JPEG qualities, tried in turn where a picture without loss is too large."""
@@ -87,13 +87,13 @@ def _bands(comparison: Comparison) -> np.ndarray:
 
 
 def _cube_box(comparison: Comparison, budget: int) -> tuple[int, int, int]:
-    """Top, left and side of the square whose spectra fit the budget, where the reference has most edges."""
+    """Top, left and side of the square that gets spectra: as large as the budget allows, where there are most edges."""
     bytes_of_a_pixel = min(MOST_BANDS, len(comparison.reference)) * (2 + len(comparison.estimates)) * 4 / 3
     return comparison.detail_box(max(1, math.isqrt(int(budget / bytes_of_a_pixel))))
 
 
 def _window(comparison: Comparison, top: int, left: int, side: int) -> list[int]:
-    """Top, left, height and width of the window around a box, moved to lie inside the scene."""
+    """Top, left, height and width of the window that is shown: around the box, and inside the scene."""
     scene = np.array(comparison.reference.shape[1:])
     size = np.minimum(scene, WINDOW)
     corner = np.clip(np.array([top, left]) + side // 2 - size // 2, 0, scene - size)
@@ -112,7 +112,7 @@ def _coded(errors: np.ndarray) -> dict:
 
 
 def _picture(image: np.ndarray, budget: int) -> str:
-    """Data URI of an image (H, W, 3) in [0,1]: PNG if that fits the budget, else the best JPEG that does."""
+    """Return an image (H, W, 3) in [0,1] as a data URI: a PNG if it fits the budget, else the best JPEG that does."""
     picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
     jpegs: list[tuple[str, dict[str, Any]]] = [("jpeg", {"quality": quality}) for quality in QUALITIES]
     for kind, options in [("png", {"optimize": True}), *jpegs]:
