@@ -1,4 +1,4 @@
-"""Scoring one scene: a pair that is whole, and the metrics of its estimate."""
+"""Scores the estimate of one scene, after a check that the files of the scene are undamaged."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def score_pair(pair: Pair, facts: dict, fused: Path, ratio: int) -> dict:
     Raises DamagedFile when the pair or the estimate is not whole any more.
     """
     check_pair(pair)
-    row = {"scene": pair.scene, "data": pair.data}
+    row: dict[str, object] = {"scene": pair.scene, "data": pair.data}
     if facts["status"] == "ok":
         path = fused / f"{pair.scene}.npy"
         with whole(path, fused):
