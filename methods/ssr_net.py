@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from smifbench.method import FusionMethod, Recipe
+from smifbench.method import LOSSES, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
 
 
@@ -36,6 +36,7 @@ class SSRNet(FusionMethod):
 
     title = "SSR-NET"
     citation = "zhang2021ssrnet"
+    losses = (*LOSSES, "authors")
     recipe = Recipe(loss="authors", lr=1e-4, batch=1, patch=128, steps=10_000)
 
     def __init__(self, problem: FusionProblem) -> None:
