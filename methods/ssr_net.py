@@ -39,6 +39,9 @@ class SSRNet(FusionMethod):
     losses = (*LOSSES, "authors")
     recipe = Recipe(loss="authors", lr=1e-4, batch=1, patch=128, steps=10_000)
 
+    inserted: Tensor
+    positions: Tensor
+
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)
         self.halo = 1 + math.ceil(3 / problem.ratio)  # bilinear enlargement, three 3x3 convolutions
