@@ -137,7 +137,6 @@ class FusionMethod(nn.Module):
         super().__init__()
         self.problem = problem
         self.register_forward_pre_hook(_check_inputs)
-        self.register_forward_hook(_check_output)
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse a batch: (B, C, H/r, W/r) and (B, c, H, W), values in [0,1], to the HR-HSI (B, C, H, W)."""
@@ -145,7 +144,9 @@ class FusionMethod(nn.Module):
 
     def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str = "l1") -> Tensor:
         """Scalar loss of a batch against `hr_hsi` (B, C, H, W); `loss` is the recipe's name for it."""
-        return LOSSES[loss](self(lr_hsi, hr_msi), hr_hsi)
+        estimate = self(lr_hsi, hr_msi)
+        check_estimate(estimate, tuple(hr_hsi.shape))
+        return LOSSES[loss](estimate, hr_hsi)
 
     def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "FusionMethod":
         """Return a method with a halo that fuses tiles of one scene to what this method makes of the whole scene.
@@ -188,13 +189,11 @@ def _check_inputs(method: FusionMethod, images: tuple[Tensor, Tensor]) -> None:
         )
 
 
-def _check_output(method: FusionMethod, images: tuple[Tensor, Tensor], estimate: object) -> None:
+def check_estimate(estimate: object, shape: tuple[int, ...]) -> None:
     """Raise UserError for an estimate of another shape, which a loss or a scaling might broadcast to the right one."""
     if torch.jit.is_tracing():
         return
-    hr_msi = images[1]
-    expected = (hr_msi.shape[0], method.problem.bands, *hr_msi.shape[2:])
     if not isinstance(estimate, Tensor):
-        raise UserError(f"forward returned {type(estimate).__name__} instead of a tensor of shape {expected}")
-    if tuple(estimate.shape) != expected:
-        raise UserError(f"forward returned shape {tuple(estimate.shape)} instead of {expected}")
+        raise UserError(f"forward returned {type(estimate).__name__} instead of a tensor of shape {shape}")
+    if tuple(estimate.shape) != shape:
+        raise UserError(f"forward returned shape {tuple(estimate.shape)} instead of {shape}")

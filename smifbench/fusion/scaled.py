@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from smifbench.method import FusionMethod
+from smifbench.method import FusionMethod, check_estimate
 from smifbench.problem import FusionProblem
 
 MEAN_IN_DEVIATIONS = 2.0
@@ -61,6 +61,7 @@ class ScaledNetwork(nn.Module):
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse a batch in [0,1] as `FusionMethod.forward` does."""
         estimate = self.network((lr_hsi - self.hsi_shift) / self.hsi_scale, (hr_msi - self.msi_shift) / self.msi_scale)
+        check_estimate(estimate, (len(hr_msi), self.problem.bands, *hr_msi.shape[2:]))
         return estimate * self.hsi_scale + self.hsi_shift
 
     def scale(self, hr_hsi: Tensor, lr_hsi: Tensor, hr_msi: Tensor) -> None:

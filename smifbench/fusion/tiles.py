@@ -15,7 +15,7 @@ import torch
 
 from smifbench.errors import UserError
 from smifbench.fusion.scaled import ScaledNetwork
-from smifbench.method import FusionMethod
+from smifbench.method import FusionMethod, check_estimate
 from smifbench.system.memory import peak_bytes
 
 logger = logging.getLogger(__name__)
@@ -125,9 +125,7 @@ def _forward(
     model: FusionMethod | ScaledNetwork, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device
 ) -> np.ndarray:
     estimate = model(*_batch(lr_hsi, hr_msi, device))
-    expected = (1, len(lr_hsi), *hr_msi.shape[1:])
-    if tuple(estimate.shape) != expected:
-        raise UserError(f"forward returned shape {tuple(estimate.shape)} instead of {expected}")
+    check_estimate(estimate, (1, len(lr_hsi), *hr_msi.shape[1:]))
     if not torch.isfinite(estimate).all():
         raise UserError(f"forward returned {int((~torch.isfinite(estimate)).sum())} NaN or infinite values")
     return estimate[0].float().cpu().numpy()
