@@ -36,7 +36,8 @@ class GSA(FusionMethod):
     title = "GSA"
     citation = "aiazzi2007gsa"
     trainable = False
-    halo = None  # the regression takes the whole scene; once made, tiles will do (`for_scene`)
+    halo = None  # the regression needs the whole scene; what follows it can be done in tiles (`for_scene`)
+    psf: Tensor
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)
@@ -47,7 +48,7 @@ class GSA(FusionMethod):
         return self.for_scene(lr_hsi, hr_msi)(lr_hsi, hr_msi)
 
     def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "_Prediction":
-        """Make the regression, which is all that takes the whole scene."""
+        """Return a method that has made the regression, the one step that needs the whole scene."""
         with torch.autocast(hr_msi.device.type, enabled=False):
             lr_msi = reduce_by_psf(hr_msi, self.psf, self.problem.ratio)
             slopes = regress(lr_hsi.flatten(2).double(), lr_msi.flatten(2))
@@ -55,7 +56,7 @@ class GSA(FusionMethod):
 
 
 class _Prediction(FusionMethod):
-    """What GSA does with the slopes (B, C, c) of its regression."""
+    """Fuses with given slopes (B, C, c) of GSA's regression."""
 
     def __init__(self, problem: FusionProblem, psf: Tensor, slopes: Tensor) -> None:
         super().__init__(problem)

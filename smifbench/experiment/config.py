@@ -79,7 +79,9 @@ class Experiment:
 
     def recipe_of(self, method: str, variant: str = "default") -> Recipe:
         """Return the recipe by which a method is trained: the base, then what the experiment and the method change."""
-        return resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
+        recipe = resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
+        plugins.method_class(method).check_recipe(recipe)
+        return recipe
 
     def as_config(self) -> dict:
         """Return a config that means the same, with every default stated; the same for all configs that mean it.

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from smifbench import plugins
@@ -76,8 +75,8 @@ def train(
     if absent := unavailable(pairs):
         return write_reason(target, "not run", absent, about)
     problem = load_problem(pairs)
-    if reason := method.reason_to_skip(problem):
-        return write_reason(target, "skipped", reason, about)
+    if skipped := method.reason_to_skip(problem):
+        return write_reason(target, "skipped", skipped, about)
     training_pairs, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
     if not training_pairs:
         raise UserError(f"{pairs} holds no training scene; give the data set one, or run only methods that solve")
@@ -85,9 +84,6 @@ def train(
 
     def work(folder: Path) -> dict:
         network = method.build_network(problem).to(where)
-        lr_hsi = [torch.tensor(pair.lr_hsi) for pair in training_pairs]
-        hr_msi = [torch.tensor(pair.hr_msi) for pair in training_pairs]
-        network.fit(recipe.scaling, lr_hsi, hr_msi)
         # The order of the patches is the same for every method, its initial weights are its own.
         run = method.run
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())

@@ -226,7 +226,6 @@ def _train(
             "take a method that solves, such as gsa"
         )
     recipe = replace(recipe, patch=min(recipe.patch, side) // ratio * ratio)
-    network.fit(recipe.scaling, [torch.from_numpy(pair.lr_hsi).to(device)], [torch.from_numpy(pair.hr_msi).to(device)])
     training = Training(network, [pair], [], recipe, seed)
     training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
     trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)

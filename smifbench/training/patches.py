@@ -1,4 +1,4 @@
-"""Training scenes on the device, and batches of random patches that are cut from them there."""
+"""Training scenes on the device, from which batches of random patches are cut there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,15 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Patches:
-    """Training scenes as lists of pixels, so that patches of scenes of any sizes are one gather by pixel number.
+    """Training scenes as lists of pixels. A batch is one look-up by pixel numbers, whatever sizes the scenes have.
 
     `hr_hsi` (N, C), `hr_msi` (N, c) and `lr_hsi` (N/r^2, C) hold the pixels of all scenes, one scene after another and
     row by row. `lr_sizes` (scenes, 2) are heights and widths of the LR images, on the CPU; `names` are the scenes'.
 
-    Values stay float32: half precision spares a tenth of a gather, which is itself a few hundredths of a step, and the
-    largest data set here fits a GPU several times over. Pairs are cut, not simulated anew for each patch: where the
-    PSF keeps to its block a patch's degradation is the cut of its scene's, and where it does not the cut is the better.
+    Values stay float32: half precision would save a tenth of the look-up, which is a few hundredths of a step, and the
+    largest data set here fits into a GPU several times. LR patches are cut from the scene's LR image, not simulated
+    from the HR patch: where the PSF stays within its block both are the same, and elsewhere only the cut knows the
+    pixels around the patch.
     """
 
     hr_hsi: Tensor
@@ -74,7 +75,8 @@ class Patches:
         cuts = cuts.to(self.hr_hsi.device, non_blocking=True)  # a copy that blocks would wait for the step before
         lr_numbers, hr_numbers = _numbers(cuts, side, 1), _numbers(cuts, patch, self.ratio)
         images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
-        return Batch(*(image.permute(0, 3, 1, 2) for image in images), scenes)
+        lr_hsi, hr_msi, hr_hsi = (image.permute(0, 3, 1, 2) for image in images)
+        return Batch(lr_hsi, hr_msi, hr_hsi, scenes)
 
 
 def _pixels(images: Sequence[np.ndarray], device: torch.device) -> Tensor:

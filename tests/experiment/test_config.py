@@ -129,3 +129,17 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
 def test_schema_describes_every_key():
     schema = yaml.safe_load(SCHEMA.read_text())
     assert all(about.get("description") or "$ref" in about for about in schema["properties"].values())
+
+
+@pytest.mark.parametrize("where", ["training", "method"])
+def test_a_loss_that_a_method_does_not_know_is_told(where):
+    change = {"loss": "huber"}
+    config = {
+        "experiment": "losses",
+        "ratios": [4],
+        "datasets": {"indian_pines": {}},
+        "training": {"patch": 16} | (change if where == "training" else {}),
+        "methods": {"ssr_net": {"recipe": change if where == "method" else {}}},
+    }
+    with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, authors "):
+        check_experiment(config)

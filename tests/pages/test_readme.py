@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from prepared_pairs import make_pairs
+from prepared import make_pairs
 
 from smifbench import Recipe, plugins
 from smifbench.fusion.build import RunMethod
