@@ -4,14 +4,13 @@ import email
 import importlib.metadata
 import re
 
+import notices
 import pytest
 from packaging.version import Version
 from requirements import declared
-from scripts import load
 
 from smifbench import plugins
 
-notices = load("maintenance/notices.py")
 PAGE = notices.PAGE.read_text()
 STALE = "run `make docs`"
 
