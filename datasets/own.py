@@ -52,7 +52,7 @@ class Own(DataSet):
     drop_bands
         Bands to leave out, counted from 0 in the file's order: numbers and [first, last] pairs, as `inspect` writes.
     response
-        Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.spectral`), or
+        Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.data.responses`), or
         {gaussian: {centres_nm: [...], widths_nm: [...]}}.
     split
         Changes of the automatic split {val: 0.15, test: 0.25, guard: 8, multiple: 32}. The scene is cut across its
