@@ -67,7 +67,8 @@ def test_a_module_imports_no_more_than_it_needs(module, absent):
 def test_no_method_imports_a_tool_of_the_suite():
     code = (
         "import sys; from smifbench import plugins; [plugins.method_class(name) for name in plugins.names('methods')]; "
-        "print([name for name in ('snakemake', 'matplotlib', 'fvcore', 'requests', 'tensorly', 'rasterio') if name in sys.modules])"
+        "print([name for name in ('snakemake', 'matplotlib', 'fvcore', 'requests', 'tensorly', 'rasterio') "
+        "if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

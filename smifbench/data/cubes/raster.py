@@ -181,7 +181,8 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
             if array is None:
                 content = content._replace(array=dataset.read(), band_axis=0)
             else:
-                _compare(dataset, array.transpose([axes.index(axis) for axis in AXES["bsq"]]), data)
+                if start < 2**31:  # beyond, GDAL's own count of the header's bytes overflows
+                    _compare(dataset, array.transpose([axes.index(axis) for axis in AXES["bsq"]]), data)
                 content = content._replace(array=array, band_axis=axes.index("bands"))
     return content
 
@@ -356,7 +357,7 @@ def _without_alpha(dataset: "DatasetReader", content: Content) -> Content:
     last = dataset.count - 1
     array = content.array[tuple(slice(last) if axis == content.band_axis else slice(None) for axis in range(3))]
     fields = {name: None if (value := getattr(content, name)) is None else value[:last] for name in ("gain", "offset")}
-    hidden = alpha == 0
+    hidden = np.asarray(alpha == 0)
     mask = hidden if content.mask is None else hidden | content.mask
     return content._replace(
         array=array,

@@ -132,7 +132,7 @@ class Cube:
             for block in row_blocks(self.array):
                 rows = slice(top, top + block.shape[1])
                 for band in bands:
-                    missing[rows] |= self._unusable(block[band])
+                    missing[rows] |= self.unusable(block[band])
                 top = rows.stop
         return missing if missing.any() else None
 
@@ -146,8 +146,8 @@ class Cube:
         array = self.array if numbers == list(range(len(self.array))) else self.array[numbers]
         return replace(self, array=array, bad_bands=bad, band_names=names, **picked)
 
-    def _unusable(self, values: np.ndarray) -> np.ndarray:
-        """Where single values are missing."""
+    def unusable(self, values: np.ndarray) -> np.ndarray:
+        """Return where values out of `array` are no finite number or the no-data value; the mask is another matter."""
         unusable = np.zeros(values.shape, bool) if values.dtype.kind != "f" else ~np.isfinite(values)
         if self.nodata is not None and self.gain is None:  # with gains it is NaN already
             unusable |= is_nodata(values, self.nodata)
@@ -161,7 +161,6 @@ def read_cube(
     bands: int | None = None,
     *,
     shape: tuple[int, int] | None = None,
-    nodata: float | None = None,
     ask: Callable[[str], str] = as_key,
 ) -> Cube:
     """Read or map the cube of a file.
@@ -182,8 +181,6 @@ def read_cube(
         Number of wavelengths known from elsewhere, in place of those in the file.
     shape
         Rows and columns of a matrix of pixels, where variables such as `nRow` and `nCol` do not state them.
-    nodata
-        Number that stands for a missing value, in place of the file's.
     ask
         Turns the name of one of these options, for messages, into what the user can type.
 
@@ -206,8 +203,6 @@ def read_cube(
     axis, reason = _band_axis(path, content, band_axis, bands or len(content.wavelengths), ask)
     array = np.moveaxis(content.array, axis, 0)
     centres, widths, complaint = _wavelengths(content, len(array))
-    if nodata is not None:
-        content = content._replace(nodata=float(nodata))
     notes = [reason, *content.notes, complaint]
     if content.bad_bands:
         listed = band_list(content.bad_bands)
