@@ -163,7 +163,7 @@ def test_gains_are_told(tmp_path):
     made = Cube(values, None, None, None, 0, "", (), gain=gain, offset=offset, stored=np.dtype("u2"))
     write_cube(tmp_path / "a.tif", made)
     text = inspect(tmp_path / "a.tif")
-    assert "stored uint16, times 0.0001 .. 0.0002 by band, plus -0.1, applied" in text
+    assert "stored uint16 times 0.0001 .. 0.0002 by band, plus -0.1, applied" in text
 
 
 @pytest.mark.parametrize(("bands", "chosen"), [(1, (0, 0, 0)), (2, (1, 1, 0)), (3, (2, 1, 0)), (100, (83, 50, 16))])
