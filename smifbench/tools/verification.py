@@ -59,6 +59,11 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
     df = load_results(folder)
     datasets = read_json(folder / "experiment.json")["datasets"]
     pairs = Path(pairs) if pairs else folder.resolve().parent.parent / "data" / "pairs"
+    if not (folder / "runs").is_dir():
+        raise UserError(
+            f"{folder} keeps no estimates (no folder runs), so its rows cannot be computed anew; nothing is said "
+            "against them. Run its experiment, and verify that"
+        )
     scored = df.index[df["status"] == "ok"].tolist()
     if not scored:
         raise UserError(f"{folder} has no row with a result; run snakemake, or read the messages in its metrics.csv")

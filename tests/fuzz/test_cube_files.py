@@ -222,7 +222,8 @@ def test_a_header_of_10_to_the_12_samples_needs_no_memory(tmp_path):
     (tmp_path / "claim.hdr").write_text(text)
     (tmp_path / "claim.img").write_bytes(DATA)
     code = (
-        "import resource, sys; from smifbench.data.cubes.reading import read_cube; from smifbench.errors import UserError\n"
+        "import resource, sys\n"
+        "from smifbench.data.cubes.reading import read_cube; from smifbench.errors import UserError\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + 2**28\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
         "try: read_cube(sys.argv[1])\n"

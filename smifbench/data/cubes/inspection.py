@@ -133,9 +133,10 @@ def _colour_bands(cube: Cube) -> tuple[int, int, int]:
     if cube.wavelengths_nm is not None:
         distance = np.abs(cube.wavelengths_nm - np.array(PSEUDO_COLOUR_NM)[:, None])
         if distance.min(axis=1).max() <= FARTHEST_NM:
-            return tuple(distance.argmin(axis=1).tolist())
+            red, green, blue = distance.argmin(axis=1).tolist()
+            return red, green, blue
     bands = len(cube.array)
-    return tuple(bands * sixth // 6 for sixth in (5, 3, 1))
+    return bands * 5 // 6, bands * 3 // 6, bands // 6
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -187,7 +188,7 @@ def _measure(cube: Cube) -> _Bands:
     lowest, highest = np.full(bands, np.inf), np.full(bands, -np.inf)
     at_highest, values, steps = (np.zeros(bands, np.int64) for _ in range(3))
     total, squares, step_squares = (np.zeros(bands) for _ in range(3))
-    origin = None
+    origin: np.ndarray | None = None
     nan = infinite = nodata = 0
     for block in row_blocks(array):
         slab = np.array(block, np.float64)
@@ -217,7 +218,18 @@ def _measure(cube: Cube) -> _Bands:
     mean = total / np.maximum(values, 1)
     variance = squares / np.maximum(values, 1) - mean**2
     half_step = np.where(steps > 0, step_squares / np.maximum(2 * steps, 1), 0)
-    return _Bands(lowest, highest, at_highest, values, mean + origin, variance, half_step, nan, infinite, nodata)
+    return _Bands(
+        lowest,
+        highest,
+        at_highest,
+        values,
+        mean + (0 if origin is None else origin),
+        variance,
+        half_step,
+        nan,
+        infinite,
+        nodata,
+    )
 
 
 def _suspicious(found: _Bands) -> dict[str, np.ndarray]:

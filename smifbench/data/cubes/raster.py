@@ -6,6 +6,8 @@ a large scene is never loaded whole; what is compressed is loaded.
 
 import logging
 import math
+import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +152,7 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
         listed = entries(words.get(key, ""))
         if listed and (len(listed) != sides["bands"] or any(not _finite(number(text)) for text in listed)):
             raise UserError(f"{header}: '{key}' are not {sides['bands']} numbers, one for each band; correct the line")
-    dtype = np.dtype(TYPES[code]).newbyteorder("<>"[order])
+    dtype = np.dtype(TYPES[code]).newbyteorder(">" if order else "<")
     packed = words.get("file compression", "0") != "0"
     axes = AXES[interleave]
     shape = tuple(sides[axis] for axis in axes)
@@ -167,7 +169,7 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
     }
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image"
-        image.symlink_to(data.resolve())
+        linked = _linked(image, data, packed)
         given = {key: words[key] for key in (*GROUND, *VALUES) if key in words}
         text = [
             f"{key} = {{{value}}}" if key in (*LISTS, *GROUND) else f"{key} = {value}" for key, value in given.items()
@@ -175,13 +177,13 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
         image.with_suffix(".hdr").write_text("\n".join(["ENVI", *(f"{k} = {v}" for k, v in stated.items()), *text, ""]))
         pam = data.with_name(f"{data.name}.aux.xml")
         if pam.is_file():
-            image.with_name("image.aux.xml").symlink_to(pam.resolve())
+            shutil.copy(pam, image.with_name("image.aux.xml"))
         with gdal(), _open(image, "ENVI") as dataset:
             content = _described(dataset, f"ENVI {interleave}")
             if array is None:
                 content = content._replace(array=dataset.read(), band_axis=0)
             else:
-                if start < 2**31:  # beyond, GDAL's own count of the header's bytes overflows
+                if linked and start < 2**31:  # beyond, GDAL's own count of the header's bytes overflows
                     _compare(dataset, array.transpose([axes.index(axis) for axis in AXES["bsq"]]), data)
                 content = content._replace(array=array, band_axis=axes.index("bands"))
     return content
@@ -356,7 +358,6 @@ def _without_alpha(dataset: "DatasetReader", content: Content) -> Content:
         return content
     last = dataset.count - 1
     array = content.array[tuple(slice(last) if axis == content.band_axis else slice(None) for axis in range(3))]
-    fields = {name: None if (value := getattr(content, name)) is None else value[:last] for name in ("gain", "offset")}
     hidden = np.asarray(alpha == 0)
     mask = hidden if content.mask is None else hidden | content.mask
     return content._replace(
@@ -364,7 +365,8 @@ def _without_alpha(dataset: "DatasetReader", content: Content) -> Content:
         mask=mask if mask.any() else None,
         band_names=content.band_names[:last],
         notes=(*content.notes, f"band {last} is marked as alpha, so it is taken for a mask and left out"),
-        **fields,
+        gain=None if content.gain is None else content.gain[:last],
+        offset=None if content.offset is None else content.offset[:last],
     )
 
 
@@ -406,6 +408,8 @@ def _mapped(path: Path, group: Sequence["DatasetReader"]) -> tuple[np.ndarray, i
                 expected = offset + min(rows, height - top) * width * item * (first.count if together else 1)
     with path.open("rb") as file:
         order = ">" if file.read(2) == b"MM" else "<"
+    if start is None:
+        return None
     shape = (height, width, first.count) if together else (sum(page.count for page in group), height, width)
     array = map_values(path, shape, np.dtype(first.dtypes[0]).newbyteorder(order), start)
     _compare(first, np.moveaxis(array, 2 if together else 0, 0), path)
@@ -450,6 +454,23 @@ def _sides(content: Content) -> tuple[int, int]:
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _linked(image: Path, data: Path, packed: bool) -> bool:
+    """Put the data file where GDAL shall read it; where the system allows no links, a file of its length unless packed.
+
+    Returns False for the latter, which holds other values.
+    """
+    try:
+        image.symlink_to(data.resolve())
+    except OSError:  # Windows, without the right to make links
+        if packed:
+            shutil.copy(data, image)
+        else:
+            image.touch()
+            os.truncate(image, data.stat().st_size)
+            return False
+    return True
 
 
 def _check_packed(header: Path, data: Path) -> None:
