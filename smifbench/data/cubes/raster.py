@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smifbench.data.cubes.content import Content, Grid, Wanted, check_claim, map_values, pick
+from smifbench.data.cubes.content import LARGEST_EXPANSION, Content, Grid, Wanted, check_claim, map_values, pick
 from smifbench.data.cubes.header import (
     AXES,
     KEPT,
@@ -56,6 +56,9 @@ VALUES = ("data gain values", "data offset values", "data ignore value")
 """Lines of an ENVI header that GDAL is given."""
 
 MOST_PAGES = 4096
+BELIEVED = 2**27
+"""Bytes that a raster may claim whatever it stores: tiles of one value, and those never written, need next to none."""
+
 NO_GRID = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -242,7 +245,8 @@ def _read(path: Path, driver: str, wanted: Wanted) -> Content:
         mapped = _mapped(path, group) if driver == "GTiff" else None
         if mapped is None:
             count, dtype = about[name][0][0], np.dtype(group[0].dtypes[0])
-            check_claim(path, count * math.prod(group[0].shape), dtype.itemsize, path.stat().st_size)
+            stored = max(path.stat().st_size, BELIEVED // LARGEST_EXPANSION)
+            check_claim(path, count * math.prod(group[0].shape), dtype.itemsize, stored)
             mapped = np.concatenate([page.read() for page in group]) if len(group) > 1 else group[0].read(), 0
         array, axis = mapped
         # tifffile's own files keep the shape of any array, so that their pages need not be bands.

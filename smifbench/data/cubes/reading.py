@@ -295,6 +295,7 @@ def full_scale(array: np.ndarray, path: str | Path) -> float:
     return min(rounded, float(np.iinfo(array.dtype).max)) if array.dtype.kind in "iu" else rounded
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, nodata: float | None) -> np.ndarray:
     """Apply gains and offsets to (C, H, W); what is missing becomes NaN."""
     dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 or array.dtype.str[1:] == "f4" else np.float64)

@@ -332,3 +332,28 @@ def test_messages_name_what_the_user_can_type(tmp_path):
         read_cube(tmp_path / "a.npy", band_axis=7, ask=ask)
     notes = read_cube(write_envi(tmp_path, cube_of(), bbl=braces([1, 0, 1, 1, 1, 1])), ask=ask).notes
     assert "--hsi-drop-bands: [1]" in json.dumps(notes)
+
+
+@pytest.mark.parametrize("packed", [0, 1])
+def test_a_system_without_links_reads_the_same(tmp_path, monkeypatch, packed):
+    def refuse(*_):
+        raise OSError("a privilege is not held")
+
+    monkeypatch.setattr("pathlib.Path.symlink_to", refuse)
+    header = write_envi(tmp_path, cube_of(), map_info="{UTM, 1, 1, 600000, 5320000, 10, 10, 32, North, WGS-84}")
+    if packed:
+        header.write_text(header.read_text() + "file compression = 1\n")
+        image = tmp_path / "scene.img"
+        image.write_bytes(gzip.compress(image.read_bytes()))
+    read = read_cube(header)
+    np.testing.assert_array_equal(read.array, cube_of())
+    assert read.grid.crs == CRS.from_epsg(32632)
+
+
+def test_an_image_of_which_next_to_nothing_is_stored(tmp_path):
+    tiles = {"tiled": True, "compress": "zstd", "SPARSE_OK": True, "nodata": 0}
+    about = {"count": 1, "height": 5000, "width": 5000, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **about, **tiles) as file:
+        file.write(np.full((1, 256, 256), 9, np.uint16), window=((0, 256), (0, 256)))
+    read = read_cube(tmp_path / "a.tif")
+    assert (~read.missing).sum() == 256**2
