@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from smifbench.errors import UserError
 
-_FOLDER = re.compile(
-    r"(?P<dataset>[^/]+)/(?P<protocol>[^/]+/[^/]+)/x(?P<ratio>\d+)/(?P<method>[^/]+)/(?P<variant>[^/]+)/seed(?P<seed>\d+)"
-)
+_FOLDER = re.compile(r"([^/]+)/([^/]+/[^/]+)/x(\d+)/([^/]+)/([^/]+)/seed(\d+)")
 
 
 @dataclass(frozen=True)
@@ -35,5 +33,5 @@ class Run:
                 f"'{folder}' names no run; write its folder, such as "
                 "indian_pines/block-gauss-s2/1/x4/ssr_net/default/seed0"
             )
-        names = found.groupdict()
-        return cls(**{**names, "ratio": int(names["ratio"]), "seed": int(names["seed"])})
+        dataset, protocol, ratio, method, variant, seed = found.groups()
+        return cls(dataset, protocol, int(ratio), method, variant, int(seed))

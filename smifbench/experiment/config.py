@@ -231,7 +231,7 @@ def _fill(config: dict, schema: dict) -> dict:
     if error is not None:
         raise _sentence(error)
     filled = {key: config.get(key, about.get("default")) for key, about in schema["properties"].items()}
-    empty = {"options": {}, "recipe": {}}
+    empty: dict[str, dict] = {"options": {}, "recipe": {}}
     return {**filled, "methods": {name: {**empty, **about} for name, about in config["methods"].items()}}
 
 

@@ -1,7 +1,7 @@
 """What an experiment will take: its runs, the arithmetic of its training, and its space on disk, before it is run."""
 
 import math
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -47,7 +47,7 @@ def training_plan(experiment: Experiment) -> pd.DataFrame:
 
 def disk_plan(experiment: Experiment) -> dict[str, float]:
     """Return the space that an experiment's files take, in bytes, by kind; downloaded archives come on top."""
-    taken: Counter[str] = Counter()
+    taken: dict[str, float] = defaultdict(float)
     for dataset, (msi_bands, bands) in _bands(experiment).items():
         built = experiment.build_dataset(dataset)
         for scene, split in built.scenes().items():

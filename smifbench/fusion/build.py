@@ -82,3 +82,10 @@ class RunMethod:
         if self.trained is not None:
             load_trained(network, self.trained)
         return network
+
+    def build_network(self, problem: FusionProblem) -> ScaledNetwork:
+        """`build` for a method that is trained; raises UserError for one that solves."""
+        network = self.build(problem)
+        if not isinstance(network, ScaledNetwork):
+            raise UserError(f"{self.run.method} solves and is not trained")
+        return network

@@ -23,10 +23,7 @@ class Trained:
 
     def load(self) -> ScaledNetwork:
         """Return the network with its weights and its scaling."""
-        network = RunMethod(self.run, self.options, self.folder).build(self.problem)
-        if not isinstance(network, ScaledNetwork):
-            raise UserError(f"{self.folder} holds weights, but {self.run.method} is no network any more")
-        return network
+        return RunMethod(self.run, self.options, self.folder).build_network(self.problem)
 
 
 def load_method(

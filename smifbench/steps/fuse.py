@@ -60,8 +60,8 @@ def fuse(
             return write_json(folder / "facts.json", {**before, "attempt": attempt})
     where = pick_device(device)
     about = conditions(method.run.method, where, attempt)
-    if reason := unavailable(pairs):
-        return write_reason(target, "not run", reason, about)
+    if absent := unavailable(pairs):
+        return write_reason(target, "not run", absent, about)
     problem = load_problem(pairs)
     if reason := method.reason_to_skip(problem):
         return write_reason(target, "skipped", reason, about)

@@ -73,8 +73,8 @@ def train(
     """
     where = pick_device(device)
     about = conditions(method.run.method, where, attempt)
-    if reason := unavailable(pairs):
-        return write_reason(target, "not run", reason, about)
+    if absent := unavailable(pairs):
+        return write_reason(target, "not run", absent, about)
     problem = load_problem(pairs)
     if reason := method.reason_to_skip(problem):
         return write_reason(target, "skipped", reason, about)
@@ -84,7 +84,7 @@ def train(
     fingerprint = _fingerprint(method, recipe, (pair.data for pair in training_pairs))
 
     def work(folder: Path) -> dict:
-        network = method.build(problem).to(where)
+        network = method.build_network(problem).to(where)
         lr_hsi = [torch.tensor(pair.lr_hsi) for pair in training_pairs]
         hr_msi = [torch.tensor(pair.hr_msi) for pair in training_pairs]
         network.fit(recipe.scaling, lr_hsi, hr_msi)

@@ -95,7 +95,6 @@ def _complaint(row: dict, run: Run, folder: Path, pairs: Path) -> str:
 
 
 def _same(stated: object, anew: object) -> bool:
-    if isinstance(stated, str):
-        return stated == anew
-    anew = math.nan if anew is None else anew
-    return math.isclose(stated, anew, rel_tol=TOLERANCE) or (pd.isna(stated) and pd.isna(anew))
+    if isinstance(stated, int | float) and isinstance(anew, int | float):
+        return math.isclose(stated, anew, rel_tol=TOLERANCE) or (math.isnan(stated) and math.isnan(anew))
+    return stated == anew or (pd.isna(stated) and anew is None)
