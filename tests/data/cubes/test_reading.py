@@ -12,54 +12,12 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_up_cubes import ENVI_LAYOUT, NM, TYPES, braces, cube_of, write_envi
 from scipy.io import savemat
 
 from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import files_of, nanometres, read_cube, row_blocks
 from smifbench.errors import UserError
-
-SHAPE = BANDS, LINES, SAMPLES = 6, 20, 13
-NM = [450.0, 500.0, 550.0, 600.0, 650.0, 700.0]
-TYPES = ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
-ENVI_CODES = {"u1": 1, "i2": 2, "i4": 3, "f4": 4, "f8": 5, "u2": 12, "u4": 13, "i8": 14, "u8": 15}
-ENVI_LAYOUT = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
-
-
-def cube_of(dtype="u2", shape=SHAPE):
-    """A cube (C, H, W) that uses the whole range of its type and in which no two values are alike by accident."""
-    generator = np.random.default_rng(7)
-    if np.dtype(dtype).kind == "f":
-        return generator.standard_normal(shape).astype(dtype)
-    about = np.iinfo(dtype)
-    return generator.integers(about.min, about.max, shape, dtype=dtype, endpoint=True)
-
-
-def write_envi(folder, cube, interleave="bsq", order="<", offset=0, name="scene", suffix=".img", **changes):
-    """Write a cube (C, H, W) as an ENVI image; `changes` replace header lines, None drops one. Returns the header."""
-    fields = {
-        "description": "{made, by = a test\n  {of} two lines}",
-        "samples": cube.shape[2],
-        "lines": cube.shape[1],
-        "bands": cube.shape[0],
-        "header offset": offset,
-        "file type": "ENVI Standard",
-        "data type": ENVI_CODES.get(np.dtype(cube.dtype).str[1:]),
-        "interleave": interleave,
-        "byte order": "<>".index(order),
-    } | {key.replace("_", " "): value for key, value in changes.items()}
-    data = np.ascontiguousarray(cube.transpose(ENVI_LAYOUT.get(interleave, (0, 1, 2)))).astype(
-        cube.dtype.newbyteorder(order)
-    )
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}{suffix}").write_bytes(b"\xff" * offset + data.tobytes())
-    header = folder / f"{name}.hdr"
-    lines = [f"{key} = {value}" for key, value in fields.items() if value is not None]
-    header.write_text("ENVI\n" + "\n".join(lines) + "\n", encoding="utf-8")
-    return header
-
-
-def braces(values):
-    return "{" + ",\n ".join(map(str, values)) + "}"
 
 
 def assert_holds(path, cube, **options):
@@ -365,7 +323,7 @@ def test_pickles_are_never_loaded(tmp_path):
         ({"lines": -20}, ["'lines' is '-20'"]),
         ({"bands": 0}, ["'bands' is '0'"]),
         ({"bands": "nan"}, ["'bands' is 'nan'"]),
-        ({"bands": 6.0}, ["'bands' is '6.0'"]),
+        ({"bands": 6.5}, ["'bands' is '6.5'"]),
         ({"bands": "\u0666"}, ["'bands'"]),
         ({"bands": 7}, ["claims", "has 3120"]),
         ({"bands": None}, ["does not state 'bands'"]),
@@ -484,8 +442,6 @@ def test_hostile_tiff(tmp_path):
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) * 2 // 3])
         assert_refused(path)
-    tifffile.imwrite(path, cube_of("u1", (1, 32, 32))[0], photometric="minisblack")
-    assert_refused(path, "0 arrays of real numbers with three axes", "(32, 32)")
 
 
 @pytest.mark.parametrize(("bigtiff", "first", "link"), [(False, 4, "<I"), (True, 8, "<Q")])
@@ -500,7 +456,7 @@ def test_pages_in_a_ring_do_not_hang(tmp_path, bigtiff, first, link):
     assert struct.unpack_from(link, content, end) == (0,)
     struct.pack_into(link, content, end, beginning)
     path.write_bytes(content)
-    assert_refused(path, f"page at byte {beginning} follows itself")
+    assert_holds(path, cube_of(), band_axis=0)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".tif", ".hdr"])
