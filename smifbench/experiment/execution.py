@@ -30,6 +30,7 @@ from smifbench.system.devices import pick_device
 from smifbench.system.files import read_json, replacing_folder, write_csv, write_json
 from smifbench.system.identity import file_hash
 from smifbench.training.loop import HISTORY_COLUMNS, Training
+from smifbench.training.patches import valid_images
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,7 @@ def train_run(run: Run, pairs: Path, options: dict, recipe: Recipe, device: str,
 
     def work(folder: Path) -> dict:
         model = build_for_run(run, problem, options).to(where)
-        lr_hsi, hr_msi = [torch.tensor(pair.lr_hsi) for pair in train], [torch.tensor(pair.hr_msi) for pair in train]
-        model.fit(recipe.scaling, lr_hsi, hr_msi)
+        model.fit(recipe.scaling, *valid_images(train))
         # The order of the patches is the same for every method, its initial weights are its own.
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())
         training = Training(model, train, validation, recipe, order, state, fingerprint)

@@ -16,6 +16,8 @@ import pandas as pd
 import torch
 
 from smifbench import metrics, plugins
+from smifbench.data.missing import blocks_with_missing
+from smifbench.data.scenes import missing_of
 from smifbench.degradation.degrade import simulate_prepared
 from smifbench.degradation.pairs import data_id, load_problem, scene_names, unavailable
 from smifbench.degradation.protocol import get_protocol
@@ -119,14 +121,23 @@ def _test(protocol: str, ratio: int, scene: Path, told: Told, device: torch.devi
         logger.exception("%s", protocol)
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         return {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
-    scores = metrics.score(hr_hsi, estimate, ratio) | _parts(hr_hsi, estimate.clip(0, 1), ratio)
-    return {"status": "ok", "message": "", "data": data_id(images), "fuse_seconds": seconds, **scores}
+    missing = missing_of(read_json(scene.with_suffix(".json")))
+    scores = metrics.score(hr_hsi, estimate, ratio, missing) | _parts(hr_hsi, estimate.clip(0, 1), ratio, missing)
+    about = {"data": data_id(images), "fuse_seconds": seconds, "pixels_missing": 0}
+    if missing is not None:
+        about |= {"data": data_id([*images, missing]), "pixels_missing": int(missing.sum())}
+    return {"status": "ok", "message": "", **about, **scores}
 
 
-def _parts(hr_hsi: np.ndarray, estimate: np.ndarray, ratio: int) -> dict[str, float]:
-    """Error of the means over LR pixels and of the detail within them, which say where an error came from."""
+def _parts(hr_hsi: np.ndarray, estimate: np.ndarray, ratio: int, missing: np.ndarray | None) -> dict[str, float]:
+    """Error of the means over LR pixels and of the detail within them, which say where an error came from.
+
+    LR pixels on whose ground a pixel is missing count in neither.
+    """
     bands, height, width = hr_hsi.shape
     error = (estimate.astype(np.float64) - hr_hsi).reshape(bands, height // ratio, ratio, width // ratio, ratio)
+    if missing is not None:
+        error = error.transpose(0, 1, 3, 2, 4)[:, ~blocks_with_missing(missing, ratio), None].transpose(0, 1, 3, 2, 4)
     means = error.mean((2, 4), keepdims=True)
     parts = {"rmse_blocks": means, "rmse_detail": error - means}
     return {name: float(np.sqrt(np.square(part).mean())) for name, part in parts.items()}

@@ -122,6 +122,11 @@ class Training:
                 f"recipe.patch is {recipe.patch}; it must be a multiple of ratio {patches.ratio} and at most "
                 f"{patches.smallest_side}, the smallest side of a training scene"
             )
+        if patches.lr_missing and not len(patches.whole_places(recipe.patch // patches.ratio)):
+            raise UserError(
+                f"recipe.patch is {recipe.patch}, but no square of that size in the training scenes is free of missing "
+                "pixels; lower it"
+            )
         if recipe.precision not in ("bf16", "float32"):
             raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
         model.scale(patches)
@@ -298,7 +303,8 @@ class Training:
         scores = []
         for pair in self.validation:
             estimate = fuse(self._kept, pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
-            scores.append((metrics.psnr(pair.hr_hsi, estimate), metrics.sam(pair.hr_hsi, estimate)))
+            images = [metrics.valid_pixels(image, pair.missing) for image in (pair.hr_hsi, estimate)]
+            scores.append((metrics.psnr(*images), metrics.sam(*images)))
         self.model.train()
         psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)
         rate = self.optimizer.param_groups[0]["lr"]

@@ -21,7 +21,7 @@ COLUMNS = [
     *["experiment", "dataset", "protocol", "ratio", "method", "variant", "seed", "scene", "status", "message"],
     *["psnr", "mpsnr", "ssim", "sam", "rase", "rmse", "ergas"],
     *["paper_psnr", "paper_ssim", "paper_sam", "paper_rase", "paper_rmse", "paper_ergas"],
-    *["train_steps", "train_seconds", "fuse_seconds", "device", "code", "data"],
+    *["train_steps", "train_seconds", "fuse_seconds", "device", "code", "data", "pixels_missing"],
 ]
 NUMBERS = dict.fromkeys(COLUMNS[10:23], 1.0)
 
