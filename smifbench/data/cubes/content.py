@@ -6,12 +6,17 @@ A header is only a claim: it is held against the file's length before anything i
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from smifbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from affine import Affine
+    from rasterio.crs import CRS
 
 WAVELENGTH_NAMES = ("wavelengths_nm", "wavelength_nm", "wavelengths_um", "wavelengths", "wavelength", "lambda", "wl")
 """What the variable with the band centres is called in .npz and .mat files, whatever its capitals."""
@@ -21,6 +26,22 @@ LARGEST_EXPANSION = 1100
 
 REAL = "biuf"
 """Kinds of NumPy types that hold real numbers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where an image lies on the ground.
+
+    Parameters
+    ----------
+    crs
+        Coordinate reference system, or None where the file states only a transform.
+    transform
+        Turns (column, row) of a pixel's corner into ground coordinates; (0, 0) is the image's upper left corner.
+    """
+
+    crs: "CRS | None"
+    transform: "Affine"
 
 
 class Content(NamedTuple):
@@ -92,6 +113,18 @@ def check_claim(path: Path, values: int, size: int, stored: int) -> None:
             f"{path} needs {claimed / 2**30:.0f} GiB, more than this machine's memory; save it as .npy or ENVI, which "
             "are read in parts"
         )
+
+
+def is_nodata(values: np.ndarray, nodata: float) -> np.ndarray:
+    """Return where values equal a no-data value that a file wrote in some digits.
+
+    A fraction is compared as the values' own type rounds it; the largest numbers of a type are often cut to six digits.
+    """
+    if values.dtype.kind != "f":
+        return values == nodata
+    close = 1e-5 * abs(nodata) if abs(nodata) > 1e30 else 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.abs(values - values.dtype.type(nodata)) <= close
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:

@@ -6,12 +6,13 @@ which axis holds the bands, and where the bands lie in nanometres.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from smifbench.data.cubes.content import Content
+from smifbench.data.cubes.content import Content, Grid, is_nodata
 from smifbench.data.cubes.envi import envi_files, envi_header_of, read_envi
 from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
@@ -46,7 +47,8 @@ class Cube:
     Parameters
     ----------
     array
-        Values (C, H, W) in the file's own real type and scale; memory-mapped and read-only where the format allows it.
+        Values (C, H, W). In the file's own real type, memory-mapped and read-only where the format allows it; where the
+        file states gains or offsets, float32 (float64 for wider types) with them applied and NaN where pixels miss.
     wavelengths_nm, bandwidths_nm
         Band centres and full widths (C,) in nanometres, in the file's order of bands, or None where it states none.
     variable
@@ -57,8 +59,22 @@ class Cube:
         The file's format in words.
     notes
         Sentences on what was concluded, ignored or worth knowing.
-    georeference
-        Where the image lies, in the file's own words (`cube_envi.GEOREFERENCE`, `cube_tiff.GEOREFERENCE`), or None.
+    grid
+        Where the image lies on the ground, or None.
+    nodata
+        Number that stands for a missing value in the file (before gains), or None.
+    mask
+        (H, W), True where the file's own mask calls a pixel missing, or None where it has no mask.
+    gain, offset
+        (C,), both or neither: `array` is the stored number times gain plus offset.
+    stored
+        Type of the numbers in the file; None is that of `array`.
+    bad_bands
+        Numbers of the bands that the file's own list calls bad, counted from 0; None where it has no such list.
+    band_names
+        Names (C) of the bands, or empty.
+    words
+        What else the file says of its values, such as `reflectance scale factor`, `data units`, `sensor type`.
     """
 
     array: np.ndarray
@@ -68,7 +84,58 @@ class Cube:
     band_axis: int
     format: str
     notes: tuple[str, ...]
+    grid: Grid | None = None
+    nodata: float | None = None
+    mask: np.ndarray | None = None
+    gain: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    stored: np.dtype | None = None
+    bad_bands: tuple[int, ...] | None = None
+    band_names: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
     georeference: Mapping | None = None
+
+    @property
+    def good_bands(self) -> list[int]:
+        """Numbers of the bands that the file does not call bad."""
+        return [band for band in range(len(self.array)) if band not in (self.bad_bands or ())]
+
+    @cached_property
+    def missing(self) -> np.ndarray | None:
+        """Pixels missing in one of the good bands, as of `missing_in`."""
+        return self.missing_in(self.good_bands)
+
+    def missing_in(self, bands: Sequence[int]) -> np.ndarray | None:
+        """Return where a pixel is missing in one of these bands, (H, W), or None where every pixel is there.
+
+        Missing is what the mask says, the no-data value and what is no finite number. Goes through the file in slabs.
+        """
+        missing = np.zeros(self.array.shape[1:], bool) if self.mask is None else self.mask.copy()
+        if self.nodata is not None or self.array.dtype.kind == "f":
+            top = 0
+            for block in row_blocks(self.array):
+                rows = slice(top, top + block.shape[1])
+                for band in bands:
+                    missing[rows] |= self._unusable(block[band])
+                top = rows.stop
+        return missing if missing.any() else None
+
+    def take(self, bands: Sequence[int]) -> "Cube":
+        """Return the cube of these bands in this order."""
+        numbers = list(bands)
+        of_bands = ("wavelengths_nm", "bandwidths_nm", "gain", "offset")
+        picked = {name: None if (values := getattr(self, name)) is None else values[numbers] for name in of_bands}
+        bad = None if self.bad_bands is None else tuple(i for i, band in enumerate(numbers) if band in self.bad_bands)
+        names = tuple(self.band_names[band] for band in numbers) if self.band_names else ()
+        array = self.array if numbers == list(range(len(self.array))) else self.array[numbers]
+        return replace(self, array=array, bad_bands=bad, band_names=names, **picked)
+
+    def _unusable(self, values: np.ndarray) -> np.ndarray:
+        """Where single values are missing."""
+        unusable = np.zeros(values.shape, bool) if values.dtype.kind != "f" else ~np.isfinite(values)
+        if self.nodata is not None and self.gain is None:  # with gains it is NaN already
+            unusable |= is_nodata(values, self.nodata)
+        return unusable
 
 
 def read_cube(
@@ -110,7 +177,9 @@ def read_cube(
     centres, widths, complaint = _wavelengths(content, len(array))
     notes = (reason, *content.notes, complaint)
     notes = tuple(filter(None, notes))
-    return Cube(array, centres, widths, content.variable, axis, content.format, notes, content.georeference)
+    return Cube(
+        array, centres, widths, content.variable, axis, content.format, notes, georeference=content.georeference
+    )
 
 
 def files_of(path: str | Path) -> list[Path]:
