@@ -26,6 +26,7 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
 
     A protocol that stretches the images does so by the extremes of all scenes: they are regions of one image then.
     """
+    from smifbench.degradation.operators import displace
     from smifbench.degradation.protocol import get_protocol
 
     protocol = get_protocol(protocol_id)
@@ -43,7 +44,9 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
                 if missing is not None:
                     masks[path.stem] = missing
                     np.save(folder / f"{path.stem}.missing.npy", missing)
-                    np.save(folder / f"{path.stem}.lr_missing.npy", _lr_missing(missing, protocol, ratio))
+                    psf = displace(protocol.psf(ratio), protocol.misregistration)
+                    lr_missing = blurred_from(missing, psf, ratio, protocol.border)
+                    np.save(folder / f"{path.stem}.lr_missing.npy", lr_missing)
                     scenes[path.stem]["pixels_missing"] = int(missing.sum())
             stretched = protocol.scaling == "separate-minmax"
             if stretched:
@@ -62,14 +65,14 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
         write_json(folder / "pairs.json", about | {"scenes": scenes})
 
 
-def _lr_missing(missing: np.ndarray, protocol: "Protocol", ratio: int) -> np.ndarray:
+def blurred_from(missing: np.ndarray, psf: np.ndarray, ratio: int, border: str = "reflect") -> np.ndarray:
     """Which LR pixels (H/r, W/r) stand on or were blurred from a `missing` one of the HR pixels (H, W)."""
     import torch
 
-    from smifbench.degradation.operators import blur_decimate, displace
+    from smifbench.degradation.operators import blur_decimate
 
-    seen = np.where(displace(protocol.psf(ratio), protocol.misregistration) != 0, 1.0, 0.0)
-    reached = blur_decimate(torch.from_numpy(missing.astype(np.float32)), seen, ratio, protocol.border).numpy() > 0
+    seen = np.where(psf != 0, 1.0, 0.0)
+    reached = blur_decimate(torch.from_numpy(missing.astype(np.float32)), seen, ratio, border).numpy() > 0
     return reached | blocks_with_missing(missing, ratio)
 
 

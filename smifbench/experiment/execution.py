@@ -14,7 +14,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from smifbench import plugins

@@ -5,7 +5,8 @@ Photogrammetric Engineering & Remote Sensing 63(6):691-699, 1997): both images a
 the LR-HSI is what the network learns to restore. Then it fuses the pair itself.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,12 @@ import torch
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
-from smifbench.data.cubes.writing import check_suffix, write_cube
+from smifbench.data.cubes.reading import files_of
+from smifbench.data.cubes.writing import DATA_SUFFIXES, check_suffix, write_cube
 from smifbench.data.responses import spectral_response
+from smifbench.degradation.degrade import blurred_from
 from smifbench.degradation.estimation import Operators, estimate
-from smifbench.degradation.operators import apply_srf, blur_decimate
+from smifbench.degradation.operators import apply_srf, blur_decimate, overhang
 from smifbench.degradation.pairs import Pair
 from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
@@ -35,6 +38,7 @@ from smifbench.system.files import write_json
 from smifbench.system.identity import code_id
 from smifbench.tools.own_pair import OwnPair
 from smifbench.training.loop import Training
+from smifbench.training.patches import valid_images
 
 DEMO = plugins.ROOT / "config" / "demo.yaml"
 """Experiment whose options and recipes hold where no other is named: narrow networks, about a minute of training."""
@@ -109,6 +113,7 @@ def fuse_pair(
     cls = plugins.method_class(method)
     if not cls.trainable and (weights or steps):
         raise UserError(f"{method} solves instead of learning; leave out --weights and --train")
+    refuse_harm(output, pair, [weights, config, srf])
     operators = find_operators(pair, psf, srf)
     hr_msi = operators.calibrated(pair.hr_msi)
     problem = FusionProblem(
@@ -128,10 +133,14 @@ def fuse_pair(
             load_weights(model, Path(weights))
             training = {"weights": str(weights)}
         else:
-            reduced = one_scale_down(pair.lr_hsi, hr_msi, operators.psf, pair.ratio)
+            reduced = one_scale_down(
+                pair.lr_hsi, hr_msi, operators.psf, pair.ratio, pair.usable(_reach(operators, pair))
+            )
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
     fused = fuse(model, pair.lr_hsi, hr_msi, where, memory_gb)
+    missing, usable = pair.missing, pair.usable(_reach(operators, pair))
+    values, nodata = pair.in_file_units(fused)
     about = {
         "result": str(output),
         "hsi": str(pair.hsi_path),
@@ -141,14 +150,31 @@ def fuse_pair(
         "training": training,
         "ratio": pair.ratio,
         "scale": pair.scale,
-        "quality": assess(fused, pair.lr_hsi, hr_msi, operators.psf, operators.srf, pair.ratio),
+        "pixels_missing": 0 if missing is None else int(missing.sum()),
+        "missing": {
+            "hsi": 0 if pair.hsi_missing is None else int(pair.hsi_missing.sum()),
+            "msi": 0 if pair.msi_missing is None else int(pair.msi_missing.sum()),
+            "written_as": None if missing is None else f"{nodata:g}",
+        },
+        "bands": {"hsi": pair.hsi_bands, "msi": pair.msi_bands},
+        "quality": assess(
+            fused,
+            pair.lr_hsi,
+            hr_msi,
+            operators.psf,
+            operators.srf,
+            pair.ratio,
+            missing,
+            None if usable is None else ~usable,
+        ),
         "operators": _describe_operators(operators, psf, srf, pair.scale),
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(),
     }
-    about["notes"] = write_cube(
-        output, pair.in_file_units(fused), pair.wavelengths_nm, pair.bandwidths_nm, pair.msi.georeference
-    )
+    about["notes"] = [
+        *pair.notes,
+        *write_cube(output, values, pair.wavelengths_nm, pair.bandwidths_nm, pair.msi.georeference),
+    ]
     write_json(output.with_suffix(".json"), about)
     return about
 
@@ -159,6 +185,7 @@ def describe(about: Mapping) -> str:
     row, column = operators["psf_centre"]
     lines = [
         f"{about['result']}: {about['method']}, ratio {about['ratio']}",
+        *_describe_missing(about),
         f"psf: {operators['psf_source']}, its centre ({row:+.2f}, {column:+.2f}) HR pixels off the block's",
         f"srf: {operators['srf_source']}; an MSI value is an HSI value times {_numbers(operators['gain'])}, plus "
         f"{_numbers(operators['offset'])}",
@@ -177,6 +204,16 @@ def describe(about: Mapping) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
 
 
+def _describe_missing(about: Mapping) -> list[str]:
+    if not about["pixels_missing"]:
+        return []
+    found = about["missing"]
+    return [
+        f"missing pixels: {found['hsi']} of the HSI, {found['msi']} of the MSI; the result's {about['pixels_missing']} "
+        f"pixels on their ground are written as {found['written_as']}, and no number here counts them"
+    ]
+
+
 def _describe_training(training: Mapping) -> list[str]:
     if "steps" not in training:
         return []
@@ -191,9 +228,13 @@ def find_operators(pair: OwnPair, psf: str = "estimate", srf: str = "estimate") 
     """PSF, response, gains and offsets of a pair, as named or estimated; raises UserError where it is no pair."""
     known_psf = None if psf == "estimate" else get_protocol(psf).psf(pair.ratio)
     known_srf = None if srf == "estimate" else _named_response(pair, srf)
-    operators = estimate(pair.lr_hsi, pair.hr_msi, pair.ratio, known_psf, known_srf)
+    reach = 1 if known_psf is None else max(1, math.ceil(overhang(known_psf, pair.ratio) / pair.ratio))
+    usable = pair.usable(reach)
+    operators = estimate(pair.lr_hsi, pair.hr_msi, pair.ratio, known_psf, known_srf, usable)
     lr_msi = blur_decimate(torch.from_numpy(operators.calibrated(pair.hr_msi)), operators.psf, pair.ratio).numpy()
     residual = apply_srf(torch.from_numpy(pair.lr_hsi), operators.srf).numpy() - lr_msi
+    counted = None if usable is None else ~usable
+    residual, lr_msi = metrics.valid_pixels(residual, counted), metrics.valid_pixels(lr_msi, counted)
     unexplained = float(np.mean(residual.var((1, 2)) / np.maximum(lr_msi.var((1, 2)), 1e-30)))
     if unexplained > MOST_UNEXPLAINED:
         raise UserError(
@@ -203,16 +244,23 @@ def find_operators(pair: OwnPair, psf: str = "estimate", srf: str = "estimate") 
     return operators
 
 
-def one_scale_down(lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, ratio: int) -> Pair:
+def one_scale_down(
+    lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, ratio: int, usable: np.ndarray | None = None
+) -> Pair:
     """Degrade a pair (C, h, w), (c, H, W) by Wald's protocol, so that `lr_hsi` becomes the reference.
 
-    Sides that the ratio does not divide are cropped at their end.
+    Sides that the ratio does not divide are cropped at their end. LR pixels that are not `usable` (h, w), if that is
+    given, are missing pixels of the new pair.
     """
     height, width = (side // ratio * ratio for side in lr_hsi.shape[1:])
     reference = np.ascontiguousarray(lr_hsi[:, :height, :width])
     coarse = blur_decimate(torch.from_numpy(reference), psf, ratio).numpy()
     lr_msi = blur_decimate(torch.from_numpy(hr_msi), psf, ratio).numpy()
-    return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "")
+    masks = []
+    if usable is not None and not usable[:height, :width].all():
+        missing = ~usable[:height, :width]
+        masks = [missing, blurred_from(missing, psf, ratio)]
+    return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "", *masks)
 
 
 def _train(
@@ -226,12 +274,17 @@ def _train(
             "take a method that solves, such as gsa"
         )
     recipe = replace(recipe, patch=min(recipe.patch, side) // ratio * ratio)
-    network.fit(recipe.scaling, [torch.from_numpy(pair.lr_hsi).to(device)], [torch.from_numpy(pair.hr_msi).to(device)])
+    images = [[image.to(device) for image in images] for images in valid_images([pair])]
+    network.fit(recipe.scaling, *images)
     training = Training(network, [pair], [], recipe, seed)
     training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
     trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)
     psnr, control_psnr = (
-        metrics.psnr(pair.hr_hsi, fuse(model, pair.lr_hsi, pair.hr_msi, device)) for model in (trained, control)
+        metrics.psnr(
+            metrics.valid_pixels(pair.hr_hsi, pair.missing),
+            metrics.valid_pixels(fuse(model, pair.lr_hsi, pair.hr_msi, device), pair.missing),
+        )
+        for model in (trained, control)
     )
     return trained, {
         "steps": training.step,
@@ -248,6 +301,35 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     about = experiment.methods.get((method, "default"), unlisted)
     budget = {"steps": steps} if steps else {}
     return about["options"], recipe_of(method, experiment.recipe, experiment.training, about["recipe"], budget)
+
+
+def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
+    """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
+    written = {output, output.with_suffix(".json"), output.with_suffix(".safetensors")}
+    if output.suffix.lower() in (".hdr", *DATA_SUFFIXES):
+        header = output.with_suffix(".hdr")
+        data = output.with_suffix(".img") if output == header else output
+        written |= {header, data}
+        rivals = [
+            path
+            for path in (output.with_suffix(""), *(output.with_suffix(suffix) for suffix in DATA_SUFFIXES))
+            if path != data and path.is_file()
+        ]
+        if rivals or (rivals := [path for path in [data.with_name(f"{data.name}.hdr")] if path.is_file()]):
+            raise UserError(
+                f"{rivals[0]} lies there already, and ENVI would take it together with {header.name} or {data.name}; "
+                "name another output, or move it away"
+            )
+    read = [*files_of(pair.hsi_path), *files_of(pair.msi_path), *(Path(str(other)) for other in others if other)]
+    for path in written:
+        for source in read:
+            if path.exists() and source.exists() and path.samefile(source):
+                raise UserError(f"the output would replace {source}, which is an input; name another output")
+
+
+def _reach(operators: Operators, pair: OwnPair) -> int:
+    """LR pixels around its own that the PSF lets an LR pixel see."""
+    return math.ceil(overhang(operators.psf, pair.ratio) / pair.ratio)
 
 
 def _named_response(pair: OwnPair, srf: str) -> np.ndarray:
