@@ -141,6 +141,12 @@ def missing_in(cube: Cube, bands: Sequence[int], fills: Sequence[float] = ()) ->
     return missing if missing.any() else None
 
 
+def band_maxima(cube: Cube, bands: Sequence[int], missing: np.ndarray | None) -> np.ndarray:
+    """Largest value of each of these bands (C, 1, 1) at pixels that are not missing, in the cube's own type."""
+    valid = (cube.array[band] if missing is None else cube.array[band][~missing] for band in bands)
+    return np.stack([np.fmax.reduce(values, axis=None) for values in valid])[:, None, None]
+
+
 def _all_missing(cube: Cube, band: int, fills: Sequence[float]) -> bool:
     if cube.nodata is None and not fills and cube.array.dtype.kind != "f":
         return False

@@ -101,8 +101,8 @@ def estimate(
         raise UserError(f"an LR-HSI of {lr_hsi.shape[1]} x {lr_hsi.shape[2]} pixels is too small to estimate from")
     if usable is not None and np.count_nonzero(usable[1:-1, 1:-1]) < 36:
         raise UserError(
-            f"only {np.count_nonzero(usable)} of the {usable.size} LR pixels have no missing pixel in or around them, too "
-            "few to estimate from"
+            f"only {np.count_nonzero(usable)} of the {usable.size} LR pixels have no missing pixel in or around them, "
+            "too few to estimate from"
         )
     hsi, msi = (torch.from_numpy(np.array(image, np.float64)) for image in (lr_hsi, hr_msi))
     kernel = PROTOCOLS["fwhm/1"].psf(ratio) if psf is None else psf

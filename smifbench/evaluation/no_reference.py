@@ -126,7 +126,8 @@ def q_index(first: np.ndarray, second: np.ndarray, side: int, missing: np.ndarra
     Returns
     -------
     np.ndarray
-        (C, c), each in [-1, 1], NaN where no block counts. A quotient 0/0 counts as 1: two flat blocks differ by their means alone.
+        (C, c), each in [-1, 1], NaN where no block counts. A quotient 0/0 counts as 1: two flat blocks differ by their
+        means alone.
     """
     height, width = first.shape[1:]
     total, count = np.zeros((len(first), len(second))), 0

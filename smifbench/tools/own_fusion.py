@@ -16,11 +16,13 @@ import torch
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
+from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import DATA_SUFFIXES, check_suffix, write_cube
 from smifbench.data.responses import spectral_response
 from smifbench.degradation.degrade import blurred_from
 from smifbench.degradation.estimation import Operators, estimate
+from smifbench.degradation.filling import fill_pair
 from smifbench.degradation.operators import apply_srf, blur_decimate, overhang
 from smifbench.degradation.pairs import Pair
 from smifbench.degradation.protocol import get_protocol
@@ -115,7 +117,12 @@ def fuse_pair(
         raise UserError(f"{method} solves instead of learning; leave out --weights and --train")
     refuse_harm(output, pair, [weights, config, srf])
     operators = find_operators(pair, psf, srf)
-    hr_msi = operators.calibrated(pair.hr_msi)
+    lr_hsi, hr_msi = pair.lr_hsi, operators.calibrated(pair.hr_msi)
+    missing, usable = pair.missing, pair.usable(max(1, _reach(operators, pair)))
+    if usable is not None:
+        lr_hsi, hr_msi = fill_pair(
+            lr_hsi, hr_msi, operators.psf, operators.srf, pair.ratio, pair.hsi_missing, pair.msi_missing, usable
+        )
     problem = FusionProblem(
         len(pair.lr_hsi), len(hr_msi), pair.ratio, operators.psf, operators.srf, pair.increasing_wavelengths_nm
     )
@@ -133,13 +140,10 @@ def fuse_pair(
             load_weights(model, Path(weights))
             training = {"weights": str(weights)}
         else:
-            reduced = one_scale_down(
-                pair.lr_hsi, hr_msi, operators.psf, pair.ratio, pair.usable(_reach(operators, pair))
-            )
+            reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, usable)
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
-    fused = fuse(model, pair.lr_hsi, hr_msi, where, memory_gb)
-    missing, usable = pair.missing, pair.usable(_reach(operators, pair))
+    fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
     values, nodata = pair.in_file_units(fused)
     about = {
         "result": str(output),
@@ -156,10 +160,10 @@ def fuse_pair(
             "msi": 0 if pair.msi_missing is None else int(pair.msi_missing.sum()),
             "written_as": None if missing is None else f"{nodata:g}",
         },
-        "bands": {"hsi": pair.hsi_bands, "msi": pair.msi_bands},
+        "bands": {"hsi": band_list(pair.hsi_bands), "msi": band_list(pair.msi_bands)},
         "quality": assess(
             fused,
-            pair.lr_hsi,
+            lr_hsi,
             hr_msi,
             operators.psf,
             operators.srf,
@@ -171,6 +175,7 @@ def fuse_pair(
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(),
     }
+    about["quality"] |= {key: None for key in ("d_lambda", "d_s", "qnr") if math.isnan(about["quality"][key])}
     about["notes"] = [
         *pair.notes,
         *write_cube(output, values, pair.wavelengths_nm, pair.bandwidths_nm, pair.msi.georeference),
@@ -198,7 +203,10 @@ def describe(about: Mapping) -> str:
             f"  {name} consistency ({image}): RMSE {found['rmse']:.5f}, SAM {found['sam']:.3f} degrees, "
             f"ERGAS {found['ergas']:.4f}"
         )
-    lines.append(f"  QNR {quality['qnr']:.4f} (D_lambda {quality['d_lambda']:.4f}, D_s {quality['d_s']:.4f})")
+    if quality["qnr"] is None:
+        lines.append("  QNR: none, because missing pixels leave no block of it whole")
+    else:
+        lines.append(f"  QNR {quality['qnr']:.4f} (D_lambda {quality['d_lambda']:.4f}, D_s {quality['d_s']:.4f})")
     if max(abs(row), abs(column)) > 1:
         lines.append("note: the estimated PSF lies off its block; the images may not be registered to each other")
     return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
