@@ -52,8 +52,8 @@ def test_lock_pins_every_declared_package_and_names_no_index():
     [
         ("smifbench", ["torch", "pandas"]),
         ("smifbench.steps", ["torch", "pandas", "matplotlib"]),
-        ("smifbench.evaluation.scoring", ["torch", "matplotlib", "snakemake"]),
-        ("smifbench.experiment.execution", ["snakemake", "matplotlib", "fvcore", "requests", "tensorly"]),
+        ("smifbench.evaluation.scoring", ["torch", "matplotlib", "snakemake", "rasterio"]),
+        ("smifbench.experiment.execution", ["snakemake", "matplotlib", "fvcore", "requests", "tensorly", "rasterio"]),
         ("smifbench.report.pictures", ["torch"]),
         ("smifbench.report.page", ["torch"]),
     ],
@@ -67,7 +67,7 @@ def test_a_module_imports_no_more_than_it_needs(module, absent):
 def test_no_method_imports_a_tool_of_the_suite():
     code = (
         "import sys; from smifbench import plugins; [plugins.method_class(name) for name in plugins.names('methods')]; "
-        "print([name for name in ('snakemake', 'matplotlib', 'fvcore', 'requests', 'tensorly') if name in sys.modules])"
+        "print([name for name in ('snakemake', 'matplotlib', 'fvcore', 'requests', 'tensorly', 'rasterio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

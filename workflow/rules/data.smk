@@ -25,7 +25,7 @@ rule prepare:
     input:
         lambda wildcards: plugin_code("datasets", reader(wildcards)),
         code("data/scenes", "system/identity", "data/responses", "data/cubes/reading"),
-        code("data/cubes/content", "data/cubes/npy", "data/cubes/matlab", "data/cubes/envi", "data/cubes/tiff"),
+        code("data/cubes/content", "data/cubes/npy", "data/cubes/matlab", "data/cubes/header", "data/cubes/raster"),
         RESPONSES,
         fetched_files,
         source_files,

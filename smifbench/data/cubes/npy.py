@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from smifbench.data.cubes.content import REAL, Content, check_claim, from_variables, map_values
+from smifbench.data.cubes.content import REAL, Content, Wanted, check_claim, from_variables, map_values
 from smifbench.errors import UserError
 
 
-def read_npy(path: Path, variable: str | None) -> Content:
+def read_npy(path: Path, wanted: Wanted) -> Content:
     """Map the array of a .npy file."""
     with path.open("rb") as file:
         shape, order, dtype = _npy_header(file)
@@ -20,7 +20,7 @@ def read_npy(path: Path, variable: str | None) -> Content:
         return Content("NumPy .npy", map_values(path, shape, dtype, file.tell(), order))
 
 
-def read_npz(path: Path, variable: str | None) -> Content:
+def read_npz(path: Path, wanted: Wanted) -> Content:
     """Load an array of a .npz file."""
     with zipfile.ZipFile(path) as archive:
         headers = {}
@@ -36,7 +36,7 @@ def read_npz(path: Path, variable: str | None) -> Content:
                 return np.lib.format.read_array(file, allow_pickle=False)
 
         about = {name: (shape, dtype.kind) for name, (shape, _, dtype) in headers.items()}
-        return from_variables("NumPy .npz", path, about, variable, load)
+        return from_variables("NumPy .npz", path, about, wanted, load)
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], str, np.dtype]:

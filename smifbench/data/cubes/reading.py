@@ -1,7 +1,7 @@
-"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, ENVI or TIFF.
+"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, or a raster that GDAL knows.
 
-The readers of the formats are `smifbench.cube_*`; here is what follows from the array and the words that they find:
-which axis holds the bands, and where the bands lie in nanometres.
+The readers of the formats are the modules beside this one; here is what follows from the array and the words that they
+find: which axis holds the bands, where these lie in nanometres, which pixels are missing, and gains applied.
 """
 
 import math
@@ -12,22 +12,39 @@ from pathlib import Path
 
 import numpy as np
 
-from smifbench.data.cubes.content import Content, Grid, is_nodata
-from smifbench.data.cubes.envi import envi_files, envi_header_of, read_envi
+from smifbench.data.cubes.content import (
+    Content,
+    Grid,
+    Wanted,
+    as_key,
+    band_list,
+    check_claim,
+    is_nodata,
+    refuse_disguised,
+)
+from smifbench.data.cubes.header import files_beside, header_of, is_header
 from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
-from smifbench.data.cubes.tiff import read_tiff
+from smifbench.data.cubes.raster import DRIVERS, read_envi, read_raster, sidecar_of
 from smifbench.errors import UserError
 
-READERS: dict[str, tuple[str, Callable[[Path, str | None], Content]]] = {
+Reader = Callable[[Path, Wanted], Content]
+
+READERS: dict[str, tuple[str, Reader]] = {
     ".npy": ("a NumPy array", read_npy),
     ".npz": ("a NumPy archive", read_npz),
     ".mat": ("a MATLAB file", read_mat),
     ".hdr": ("an ENVI image", read_envi),
-    ".tif": ("a TIFF", read_tiff),
-    ".tiff": ("a TIFF", read_tiff),
+    ".tif": ("a TIFF", read_raster),
+    ".tiff": ("a TIFF", read_raster),
 }
 """Formats by suffix: what messages call them, and their reader."""
+
+READERS |= {
+    suffix: (f"a raster of GDAL's format {name}", read_raster)
+    for suffix, name in DRIVERS.items()
+    if suffix not in READERS
+}
 
 NM_PER_UNIT = {
     **dict.fromkeys(("nm", "nanometers", "nanometer", "nanometres", "nanometre"), 1.0),
@@ -93,7 +110,6 @@ class Cube:
     bad_bands: tuple[int, ...] | None = None
     band_names: tuple[str, ...] = ()
     words: Mapping[str, str] = field(default_factory=dict)
-    georeference: Mapping | None = None
 
     @property
     def good_bands(self) -> list[int]:
@@ -139,23 +155,37 @@ class Cube:
 
 
 def read_cube(
-    path: str | Path, variable: str | None = None, band_axis: int | None = None, bands: int | None = None
+    path: str | Path,
+    variable: str | None = None,
+    band_axis: int | None = None,
+    bands: int | None = None,
+    *,
+    shape: tuple[int, int] | None = None,
+    nodata: float | None = None,
+    ask: Callable[[str], str] = as_key,
 ) -> Cube:
     """Read or map the cube of a file.
 
     Parameters
     ----------
     path
-        A `.npy`, `.npz`, `.mat` (v5 to v7.3), `.tif` or `.tiff` file, or the header or the data file of an ENVI image.
+        A `.npy`, `.npz` or `.mat` (v5 to v7.3) file, a GeoTIFF or other raster of GDAL's, or the header or the data
+        file of an ENVI image.
     variable
-        Which variable of a `.npz` or `.mat`, or which series (counted from "0") of a TIFF; None takes the only one with
-        three axes.
+        Which variable of a `.npz` or `.mat`, fields of structures as `hsi.Data`, or which series (counted from "0") of
+        a TIFF; None takes the only one with three axes.
     band_axis
-        Which axis of the stored array holds the bands. None takes what the format states (ENVI, TIFF with samples or
-        plain pages); else the only side as long as the list of wavelengths; without wavelengths the side that differs
-        from two equal ones, or the shortest if at most half as long as the next. For v7.3 the axes are MATLAB's.
+        Which axis of the stored array holds the bands. None takes what the format states (rasters, matrices of pixels);
+        else the only side as long as the list of wavelengths; without wavelengths the side that differs from two equal
+        ones, or the shortest if at most half as long as the next. For v7.3 the axes are MATLAB's.
     bands
         Number of wavelengths known from elsewhere, in place of those in the file.
+    shape
+        Rows and columns of a matrix of pixels, where variables such as `nRow` and `nCol` do not state them.
+    nodata
+        Number that stands for a missing value, in place of the file's.
+    ask
+        Turns the name of one of these options, for messages, into what the user can type.
 
     Raises
     ------
@@ -165,27 +195,57 @@ def read_cube(
     """
     path = Path(path).expanduser()
     name, read = _reader(path)
+    refuse_disguised(path)
     try:
-        content = read(path, None if variable is None else str(variable))
+        content = read(path, Wanted(None if variable is None else str(variable), shape, ask))
     except UserError:
         raise
     except Exception as error:  # on a broken file the libraries raise anything
-        why = " ".join(str(error).split())[:200] or type(error).__name__
+        why = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
         raise UserError(f"{path} cannot be read as {name} ({why}); complete it or export it anew") from error
-    axis, reason = _band_axis(path, content, band_axis, bands or len(content.wavelengths))
+    axis, reason = _band_axis(path, content, band_axis, bands or len(content.wavelengths), ask)
     array = np.moveaxis(content.array, axis, 0)
     centres, widths, complaint = _wavelengths(content, len(array))
-    notes = (reason, *content.notes, complaint)
-    notes = tuple(filter(None, notes))
+    if nodata is not None:
+        content = content._replace(nodata=float(nodata))
+    notes = [reason, *content.notes, complaint]
+    if content.bad_bands:
+        listed = band_list(content.bad_bands)
+        notes.append(f"the header marks bad bands: {ask('drop_bands')}: {listed}")
+    if content.nodata is not None:
+        notes.append(f"the value {content.nodata:g} stands for missing")
+    stored = array.dtype.newbyteorder("=")
+    if content.gain is not None:
+        notes.append(f"gains {_extent(content.gain)} and offsets {_extent(content.offset)} of the file are applied")
+        array = _decoded(path, array, content)
     return Cube(
-        array, centres, widths, content.variable, axis, content.format, notes, georeference=content.georeference
+        array,
+        centres,
+        widths,
+        content.variable,
+        axis,
+        content.format,
+        tuple(filter(None, notes)),
+        content.grid,
+        content.nodata,
+        content.mask,
+        content.gain,
+        content.offset,
+        stored,
+        None if content.bad_bands is None else tuple(band for band in content.bad_bands if band < len(array)),
+        content.band_names,
+        content.words,
     )
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """Return the files that hold the cube `path`: itself, or an ENVI image's header and data file."""
+    """Return the files that hold the cube `path`: itself, and an ENVI header or data file that belongs to it."""
     path = Path(path).expanduser()
-    return list(envi_files(path)) if _reader(path)[1] is read_envi else [path]
+    read = _reader(path)[1]
+    if read is read_envi:
+        return list(files_beside(path))
+    header = sidecar_of(path) if read is read_raster else None
+    return [path] if header is None else [header, path]
 
 
 def nanometres(wavelengths: Sequence[float | str], unit: str | None = None) -> np.ndarray:
@@ -231,25 +291,60 @@ def full_scale(array: np.ndarray, path: str | Path) -> float:
     return min(rounded, float(np.iinfo(array.dtype).max)) if array.dtype.kind in "iu" else rounded
 
 
-def _reader(path: Path) -> tuple[str, Callable[[Path, str | None], Content]]:
+def _decoded(path: Path, array: np.ndarray, content: Content) -> np.ndarray:
+    """Apply gains and offsets to (C, H, W); what is missing becomes NaN."""
+    dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 or array.dtype.str[1:] == "f4" else np.float64)
+    check_claim(path, array.size, dtype.itemsize, array.nbytes)
+    values = np.empty(array.shape, dtype)
+    top = 0
+    for block in row_blocks(array):
+        rows = slice(top, top := top + block.shape[1])
+        np.add(
+            block * content.gain[:, None, None], content.offset[:, None, None], out=values[:, rows], casting="same_kind"
+        )
+        if content.nodata is not None:
+            values[:, rows][is_nodata(block, content.nodata)] = np.nan
+    return values
+
+
+def _extent(values: np.ndarray) -> str:
+    lowest, highest = float(values.min()), float(values.max())
+    return f"{lowest:g}" if lowest == highest else f"{lowest:g} .. {highest:g}"
+
+
+def _reader(path: Path) -> tuple[str, Reader]:
     if not path.is_file():
         raise UserError(f"there is no file {path}" + ("; it is a folder, name a file in it" * path.is_dir()))
     suffix = path.suffix.lower()
+    of_numbers = suffix not in (".tif", ".tiff", ".jp2", ".j2k", ".vrt")  # a header there is no more than beside it
+    if suffix not in (".npy", ".npz", ".mat", ".hdr") and of_numbers and _has_envi_header(path):
+        return READERS[".hdr"]
     if suffix in READERS:
         return READERS[suffix]
-    if envi_header_of(path):
-        return READERS[".hdr"]
     raise UserError(
         f"{path} is of no known format: give a {', '.join(READERS)} file, or lay the ENVI header beside the data file"
     )
 
 
-def _band_axis(path: Path, content: Content, stated: int | None, bands: int) -> tuple[int, str | None]:
+def _has_envi_header(path: Path) -> bool:
+    header = header_of(path)
+    return header is not None and not (path.suffix.lower() in DRIVERS and not is_header(header))
+
+
+def _band_axis(
+    path: Path, content: Content, stated: int | None, bands: int, ask: Callable[[str], str]
+) -> tuple[int, str | None]:
     """Return the band axis, and how it was concluded where the file does not say."""
     shape = content.array.shape
     if stated is not None:
         if isinstance(stated, bool) or not isinstance(stated, int) or not -3 <= stated < 3:
-            raise UserError(f"band_axis must be 0, 1 or 2, not {stated!r}")
+            raise UserError(f"{ask('band_axis')} must be 0, 1 or 2, not {stated!r}")
+        by_band = (content.gain, content.mask, content.grid)
+        if content.band_axis not in (None, stated % 3) and any(word is not None for word in by_band):
+            raise UserError(
+                f"{path}: the file says that axis {content.band_axis} holds the bands, by which its gains, mask or "
+                f"geo-reference go; leave {ask('band_axis')} out"
+            )
         return stated % 3, None
     if content.band_axis is not None:
         return content.band_axis, None
@@ -263,7 +358,9 @@ def _band_axis(path: Path, content: Content, stated: int | None, bands: int) -> 
                 return axis, f"band axis {axis} of {shape}, the side that differs from two equal ones"
         if 2 * shape[short] <= shape[middle]:
             return short, f"band axis {short} of {shape}, the side at most half as long as the others"
-    raise UserError(f"{path}: which axis of shape {shape} holds the bands cannot be told; set band_axis to 0, 1 or 2")
+    raise UserError(
+        f"{path}: which axis of shape {shape} holds the bands cannot be told; set {ask('band_axis')} to 0, 1 or 2"
+    )
 
 
 def _wavelengths(content: Content, bands: int) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:

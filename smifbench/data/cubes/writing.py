@@ -1,20 +1,34 @@
-"""Writes a cube in the formats that `smifbench.cubes` reads, with its wavelengths and its place on the ground."""
+"""Writes a cube in the formats that `smifbench.data.cubes.reading` reads, with everything that its file said of it.
 
-from collections.abc import Mapping
+GDAL writes the rasters. Gains are undone, so that the numbers mean what they meant in the file that was read; what is
+missing becomes the no-data value, which the file declares.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from smifbench.data.cubes.envi import DATA_SUFFIXES, TYPES
-from smifbench.data.cubes.tiff import GDAL_METADATA
+from smifbench.data.cubes.content import is_nodata
+from smifbench.data.cubes.header import DATA_SUFFIXES, FOUND_SUFFIXES, TYPES, header_of, is_header, read_words
+from smifbench.data.cubes.raster import gdal
+from smifbench.data.cubes.reading import Cube, files_of
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_text
 
-SUFFIXES = (".npy", ".npz", ".mat", ".hdr", *DATA_SUFFIXES, ".tif", ".tiff")
+ENVI_SUFFIXES = (".hdr", *DATA_SUFFIXES)
+TIFF_SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".npy", ".npz", ".mat", *ENVI_SUFFIXES, *TIFF_SUFFIXES)
 """Suffixes that can be written; `.hdr` and the suffixes of ENVI data files write an ENVI image."""
 
 LARGEST_MAT = 2**31
 """Bytes that an array in a MATLAB v5 file may have."""
+
+TIFF_TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
+
+OF_GDAL = ("description", "map info", "projection info", "coordinate system string")
+"""Lines that stay as GDAL writes them in an ENVI header."""
 
 
 def check_suffix(path: Path) -> None:
@@ -23,25 +37,55 @@ def check_suffix(path: Path) -> None:
         raise UserError(f"{path} is of no known format; give it one of the suffixes {' '.join(SUFFIXES)}")
 
 
-def write_cube(
-    path: Path,
-    array: np.ndarray,
-    wavelengths_nm: np.ndarray | None = None,
-    bandwidths_nm: np.ndarray | None = None,
-    georeference: Mapping | None = None,
-) -> list[str]:
-    """Write (C, H, W) in the format of the file's suffix; an existing file is replaced at once.
+def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Raise UserError where writing a cube to `path` would harm: before any work is done.
+
+    That is where it would replace one of the files of the inputs, or where files that lie there already would be taken
+    for its data, its header or its mask when it is read again.
+    """
+    path = Path(path).expanduser()
+    check_suffix(path)
+    written = _written(path)
+    for source in inputs:
+        for file in files_of(source):
+            for target in written:
+                if target.exists() and target.samefile(file):
+                    raise UserError(f"{target} is an input and would be replaced; write to another name than {path}")
+    if path.suffix.lower() in ENVI_SUFFIXES:
+        header, data = written
+        in_the_way = [header.with_suffix(""), data.with_name(f"{data.name}.hdr"), data.with_name(f"{data.name}.HDR")]
+        in_the_way += [header.with_suffix(".HDR")]
+        if path.parent.is_dir():
+            in_the_way += [
+                other
+                for other in sorted(path.parent.iterdir())
+                if other.stem == path.stem and other.suffix.lower() in FOUND_SUFFIXES
+            ]
+        in_the_way = [other for other in in_the_way if other.is_file() and not _same(other, written)]
+    else:
+        in_the_way = [path.with_name(path.name + suffix) for suffix in (".aux.xml", ".msk", ".ovr")]
+        in_the_way = [other for other in in_the_way if other.is_file()] if path.suffix.lower() in TIFF_SUFFIXES else []
+        header = header_of(path) if path.suffix.lower() in TIFF_SUFFIXES else None
+        if header and is_header(header):
+            in_the_way.append(header)
+    if in_the_way:
+        raise UserError(
+            f"{in_the_way[0]} lies there already and would be taken for a part of {path}, or it would lose its header; "
+            "write to another name"
+        )
+
+
+def write_cube(path: Path, cube: Cube) -> list[str]:
+    """Write a cube in the format of the file's suffix; an existing file is replaced at once.
 
     Parameters
     ----------
     path
         File to write. For ENVI, the header or the data file; the other gets the same name.
-    array
-        Values of a real type. Half precision and truth values have no place in ENVI.
-    wavelengths_nm, bandwidths_nm
-        Band centres and full widths (C,). `.npy` has no room for either; TIFF and MATLAB keep the centres alone.
-    georeference
-        `Cube.georeference` of an image on the same grid; ENVI's goes into ENVI and GeoTIFF's into TIFF.
+    cube
+        What to write, often `dataclasses.replace(read, array=..., grid=..., mask=...)`: values with the gains applied
+        that it states. Pixels are missing where its mask is True or a value is not finite or is the no-data value.
+        Half precision and truth values have no place in rasters.
 
     Returns
     -------
@@ -55,33 +99,82 @@ def write_cube(
     """
     check_suffix(path)
     suffix, notes = path.suffix.lower(), []
-    if suffix == ".npy":
+    of_gdal = suffix in (*ENVI_SUFFIXES, *TIFF_SUFFIXES)
+    array, nodata = _encoded(cube, of_gdal)
+    if suffix in TIFF_SUFFIXES:
+        _write_tiff(path, array, nodata, cube)
+    elif of_gdal:
+        _write_envi(path, array, nodata, cube)
+    elif suffix == ".npy":
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, array)
-    elif suffix in (".npz", ".mat"):
-        known = {} if wavelengths_nm is None else {"wavelengths_nm": np.asarray(wavelengths_nm, np.float64)}
-        _write_variables(path, {"cube": array, **known})
-    elif suffix in (".tif", ".tiff"):
-        _write_tiff(path, array, wavelengths_nm, georeference)
     else:
-        _write_envi(path, array, wavelengths_nm, bandwidths_nm, georeference)
-    if wavelengths_nm is not None and suffix == ".npy":
+        nm = cube.wavelengths_nm
+        _write_variables(path, {"cube": array} | ({} if nm is None else {"wavelengths_nm": np.asarray(nm, np.float64)}))
+    if cube.wavelengths_nm is not None and suffix == ".npy":
         notes.append(f"{path.name} has no room for wavelengths")
-    if georeference and not _kept(suffix, georeference):
-        notes.append(
-            f"{path.name} does not keep the geo-reference; write {'ENVI' if _in_words(georeference) else 'TIFF'}"
-        )
+    if not of_gdal:
+        if cube.grid:
+            notes.append(f"{path.name} does not keep the geo-reference; write ENVI or TIFF")
+        if cube.gain is not None:
+            notes.append(f"{path.name} holds the values with the file's gains and offsets applied")
+        if nodata is not None and array.dtype.kind != "f":
+            notes.append(f"{path.name} cannot declare that {nodata:g} stands for missing")
     return notes
 
 
-def _kept(suffix: str, georeference: Mapping) -> bool:
-    """Whether a format takes this geo-reference."""
-    return suffix in ((".hdr", *DATA_SUFFIXES) if _in_words(georeference) else (".tif", ".tiff"))
+def _encoded(cube: Cube, with_gains: bool) -> tuple[np.ndarray, float | None]:
+    """Numbers to store (C, H, W), and the one that stands for missing, if any does."""
+    values = cube.array
+    missing = np.zeros(values.shape, bool) if cube.mask is None else np.broadcast_to(cube.mask, values.shape).copy()
+    if values.dtype.kind == "f":
+        missing |= ~np.isfinite(values)
+    if cube.nodata is not None and cube.gain is None:
+        missing |= is_nodata(values, cube.nodata)
+    dtype = values.dtype.newbyteorder("=")
+    undo = with_gains and cube.gain is not None and cube.offset is not None
+    if undo:
+        dtype = cube.stored or dtype
+        values = (np.asarray(values, np.float64) - cube.offset[:, None, None]) / cube.gain[:, None, None]
+        if dtype.kind in "iu":
+            bounds = np.iinfo(dtype)
+            values = np.rint(np.where(missing, 0, values)).clip(bounds.min, bounds.max)
+    nodata = _nodata(dtype, cube.nodata if undo or cube.gain is None else None, bool(missing.any()))
+    stored = values.astype(dtype, copy=nodata is not None)
+    if nodata is not None:
+        taken = (stored == nodata) & ~missing  # a value that happens to be the mark is moved by the least step
+        stored[taken] = _beside(dtype, nodata)
+        stored[missing] = nodata
+    return stored, nodata
 
 
-def _in_words(georeference: Mapping) -> bool:
-    """ENVI's geo-reference has words for keys, GeoTIFF's has numbers."""
-    return all(isinstance(key, str) for key in georeference)
+def _nodata(dtype: np.dtype, stated: float | None, needed: bool) -> float | None:
+    """The stated no-data value if the type has it, else one for what is missing."""
+    if dtype.kind == "f":
+        return stated if stated is not None else (np.nan if needed else None)
+    if dtype.kind not in "iu":
+        return None
+    bounds = np.iinfo(dtype)
+    if stated is not None and float(stated).is_integer() and bounds.min <= stated <= bounds.max:
+        return int(stated)
+    return int(bounds.min if dtype.kind == "i" else bounds.max) if needed else None
+
+
+def _beside(dtype: np.dtype, nodata: float) -> Any:
+    if dtype.kind == "f":
+        return np.nextafter(dtype.type(nodata), dtype.type(np.inf if nodata < 1 else 0))
+    return nodata + 1 if nodata < np.iinfo(dtype).max else nodata - 1
+
+
+def _written(path: Path) -> list[Path]:
+    """Files that writing to `path` makes: itself, or ENVI's header and data file."""
+    if path.suffix.lower() not in ENVI_SUFFIXES:
+        return [path]
+    return [path.with_suffix(".hdr"), path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path]
+
+
+def _same(file: Path, others: Iterable[Path]) -> bool:
+    return any(other.exists() and other.samefile(file) for other in others)
 
 
 def _write_variables(path: Path, variables: dict[str, np.ndarray]) -> None:
@@ -97,62 +190,92 @@ def _write_variables(path: Path, variables: dict[str, np.ndarray]) -> None:
             np.savez(file, **variables)
 
 
-def _write_tiff(path: Path, array: np.ndarray, wavelengths_nm: np.ndarray | None, georeference: Mapping | None) -> None:
-    import tifffile
-
-    tags = []
-    if georeference and _kept(path.suffix.lower(), georeference):
-        tags = [(code, kind, count, value, True) for code, (kind, count, value) in georeference.items()]
-    if wavelengths_nm is not None:
-        items = "".join(
-            f'<Item name="wavelength" sample="{band}">{nm:.10g}</Item>' for band, nm in _counted(wavelengths_nm)
-        )
-        unit = '<Item name="wavelength_units">Nanometers</Item>'
-        tags.append((GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}{unit}</GDALMetadata>", True))
-    with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary, array, photometric="minisblack", planarconfig="separate", metadata=None, extratags=tags
-        )
+def _profile(array: np.ndarray, nodata: float | None, cube: Cube) -> dict[str, Any]:
+    placed = {} if cube.grid is None else {"crs": cube.grid.crs, "transform": cube.grid.transform}
+    count, height, width = array.shape
+    return {"count": count, "height": height, "width": width, "dtype": array.dtype.name, "nodata": nodata, **placed}
 
 
-def _write_envi(
-    path: Path,
-    array: np.ndarray,
-    wavelengths_nm: np.ndarray | None,
-    bandwidths_nm: np.ndarray | None,
-    georeference: Mapping | None,
-) -> None:
-    codes = {np.dtype(name): code for code, name in TYPES.items()}
-    if array.dtype not in codes:
+def _write_tiff(path: Path, array: np.ndarray, nodata: float | None, cube: Cube) -> None:
+    import rasterio
+
+    if array.dtype.str[1:] not in TIFF_TYPES:
+        raise UserError(f"{path}: GDAL has no type for values of type {array.dtype}; write .npy")
+    # Without these words, GDAL takes the fourth of four bands of 8 bits for a mask.
+    options = {"photometric": "MINISBLACK", "ALPHA": "NO", "interleave": "band", "BIGTIFF": "IF_SAFER"}
+    with replacing(path) as temporary, gdal():
+        with rasterio.open(temporary, "w", driver="GTiff", **_profile(array, nodata, cube), **options) as file:
+            for band, values in enumerate(array, 1):
+                file.write(values, band)
+                file.update_tags(band, **_band_tags(cube, band - 1))
+                imagery = _imagery_tags(cube, band - 1)
+                if imagery:
+                    file.update_tags(band, ns="IMAGERY", **imagery)
+                if cube.band_names:
+                    file.set_band_description(band, cube.band_names[band - 1])
+            if cube.gain is not None and cube.offset is not None:
+                file.scales, file.offsets = cube.gain.tolist(), cube.offset.tolist()
+            if "data units" in cube.words:
+                file.units = [cube.words["data units"]] * len(array)
+            words = {key.replace(" ", "_"): text for key, text in cube.words.items() if key != "data units"}
+            if cube.wavelengths_nm is not None:
+                words["wavelength_units"] = "Nanometers"
+            file.update_tags(**words)
+        temporary.with_name(f"{temporary.name}.aux.xml").unlink(missing_ok=True)
+
+
+def _band_tags(cube: Cube, band: int) -> dict[str, str]:
+    tags = {}
+    if cube.wavelengths_nm is not None:
+        tags |= {"wavelength": f"{cube.wavelengths_nm[band]:.10g}", "wavelength_units": "Nanometers"}
+    if cube.bandwidths_nm is not None:
+        tags["fwhm"] = f"{cube.bandwidths_nm[band]:.10g}"
+    return tags
+
+
+def _imagery_tags(cube: Cube, band: int) -> dict[str, str]:
+    """The names that GDAL itself gives to centres and widths, in micrometres."""
+    pairs = (("CENTRAL_WAVELENGTH_UM", cube.wavelengths_nm), ("FWHM_UM", cube.bandwidths_nm))
+    return {name: f"{values[band] / 1000:.10g}" for name, values in pairs if values is not None}
+
+
+def _write_envi(path: Path, array: np.ndarray, nodata: float | None, cube: Cube) -> None:
+    import rasterio
+
+    if array.dtype.str[1:] not in TYPES.values():
         raise UserError(f"{path}: ENVI has no code for values of type {array.dtype}; write .npy or TIFF")
-    bands, lines, samples = array.shape
-    fields = {
-        "samples": samples,
-        "lines": lines,
-        "bands": bands,
-        "header offset": 0,
-        "file type": "ENVI Standard",
-        "data type": codes[array.dtype],
-        "interleave": "bsq",
-        "byte order": 0,
-    }
-    if wavelengths_nm is not None:
-        fields |= {"wavelength units": "Nanometers", "wavelength": _braces(wavelengths_nm)}
-    if bandwidths_nm is not None:
-        fields["fwhm"] = _braces(bandwidths_nm)
-    if georeference and _kept(".hdr", georeference):
-        fields |= {key: f"{{{text}}}" for key, text in georeference.items()}
-    data = path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
+    header, data = _written(path)
     with replacing(data) as temporary:
-        array.astype(array.dtype.newbyteorder("<")).tofile(temporary)
-    write_text(
-        path.with_suffix(".hdr"), "\n".join(["ENVI", *(f"{key} = {value}" for key, value in fields.items()), ""])
-    )
+        with (
+            gdal(),
+            rasterio.open(temporary, "w", driver="ENVI", **_profile(array, nodata, cube), INTERLEAVE="BSQ") as file,
+        ):
+            for band, values in enumerate(array, 1):
+                file.write(values, band)
+        of_gdal = temporary.with_suffix(".hdr")
+        words = read_words(of_gdal)
+        of_gdal.unlink()
+        temporary.with_name(f"{temporary.name}.aux.xml").unlink(missing_ok=True)
+    write_text(header, "\n".join(["ENVI", *(f"{key} = {text}" for key, text in _header(words, nodata, cube)), ""]))
 
 
-def _counted(values: np.ndarray) -> list[tuple[int, float]]:
-    return list(enumerate(map(float, values)))
+def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[tuple[str, str]]:
+    """Lines of an ENVI header: GDAL's about layout and ground, and what the cube says."""
+    lines = {key: f"{{{text}}}" if key in OF_GDAL else text for key, text in words.items() if key != "band names"}
+    if nodata is not None:
+        lines["data ignore value"] = f"{nodata:.17g}"
+    if cube.wavelengths_nm is not None:
+        lines |= {"wavelength units": "Nanometers", "wavelength": _braces(cube.wavelengths_nm)}
+    if cube.bandwidths_nm is not None:
+        lines["fwhm"] = _braces(cube.bandwidths_nm)
+    if cube.gain is not None and cube.offset is not None:
+        lines |= {"data gain values": _braces(cube.gain, 17), "data offset values": _braces(cube.offset, 17)}
+    if cube.bad_bands is not None:
+        lines["bbl"] = _braces(np.array([band not in cube.bad_bands for band in range(len(cube.array))], float))
+    if cube.band_names:
+        lines["band names"] = "{" + ", ".join(name.replace(",", ";") for name in cube.band_names) + "}"
+    return list((lines | dict(cube.words)).items())
 
 
-def _braces(values: np.ndarray) -> str:
-    return "{" + ", ".join(f"{float(value):.10g}" for value in values) + "}"
+def _braces(values: np.ndarray, digits: int = 10) -> str:
+    return "{" + ", ".join(f"{float(value):.{digits}g}" for value in values) + "}"
