@@ -136,8 +136,10 @@ def missing_in(cube: Cube, bands: Sequence[int], fills: Sequence[float] = ()) ->
     missing = np.zeros(cube.array.shape[1:], bool) if missing is None else missing
     for fill in fills:
         for band in bands:
-            value = fill if cube.gain is None else fill * float(cube.gain[band]) + float(cube.offset[band])
-            missing |= is_nodata(cube.array[band], value)
+            if cube.gain is None:
+                missing |= is_nodata(cube.array[band], fill)
+            else:  # which rounded what the file stores
+                missing |= np.isclose(cube.array[band], fill * cube.gain[band] + cube.offset[band], rtol=1e-6, atol=0)
     return missing if missing.any() else None
 
 

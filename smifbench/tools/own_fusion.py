@@ -18,7 +18,7 @@ from tqdm import tqdm
 from smifbench import metrics, plugins
 from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import files_of
-from smifbench.data.cubes.writing import DATA_SUFFIXES, check_suffix, write_cube
+from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
 from smifbench.data.responses import spectral_response
 from smifbench.degradation.degrade import blurred_from
 from smifbench.degradation.estimation import Operators, estimate
@@ -144,7 +144,7 @@ def fuse_pair(
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
     fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
-    values, nodata = pair.in_file_units(fused)
+    result = pair.result(fused)
     about = {
         "result": str(output),
         "hsi": str(pair.hsi_path),
@@ -158,7 +158,7 @@ def fuse_pair(
         "missing": {
             "hsi": 0 if pair.hsi_missing is None else int(pair.hsi_missing.sum()),
             "msi": 0 if pair.msi_missing is None else int(pair.msi_missing.sum()),
-            "written_as": None if missing is None else f"{nodata:g}",
+            "written_as": None if missing is None else f"{result.nodata:g}",
         },
         "bands": {"hsi": band_list(pair.hsi_bands), "msi": band_list(pair.msi_bands)},
         "quality": assess(
@@ -178,7 +178,7 @@ def fuse_pair(
     about["quality"] |= {key: None for key in ("d_lambda", "d_s", "qnr") if math.isnan(about["quality"][key])}
     about["notes"] = [
         *pair.notes,
-        *write_cube(output, values, pair.wavelengths_nm, pair.bandwidths_nm, pair.msi.georeference),
+        *write_cube(output, result),
     ]
     write_json(output.with_suffix(".json"), about)
     return about
@@ -313,26 +313,12 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
     """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
-    written = {output, output.with_suffix(".json"), output.with_suffix(".safetensors")}
-    if output.suffix.lower() in (".hdr", *DATA_SUFFIXES):
-        header = output.with_suffix(".hdr")
-        data = output.with_suffix(".img") if output == header else output
-        written |= {header, data}
-        rivals = [
-            path
-            for path in (output.with_suffix(""), *(output.with_suffix(suffix) for suffix in DATA_SUFFIXES))
-            if path != data and path.is_file()
-        ]
-        if rivals or (rivals := [path for path in [data.with_name(f"{data.name}.hdr")] if path.is_file()]):
-            raise UserError(
-                f"{rivals[0]} lies there already, and ENVI would take it together with {header.name} or {data.name}; "
-                "name another output, or move it away"
-            )
+    check_output(output, [pair.hsi_path, pair.msi_path])
     read = [*files_of(pair.hsi_path), *files_of(pair.msi_path), *(Path(str(other)) for other in others if other)]
-    for path in written:
+    for path in (output, *(output.with_suffix(suffix) for suffix in (".hdr", ".json", ".safetensors"))):
         for source in read:
             if path.exists() and source.exists() and path.samefile(source):
-                raise UserError(f"the output would replace {source}, which is an input; name another output")
+                raise UserError(f"{source} is an input and would be replaced; write to another name than {output}")
 
 
 def _reach(operators: Operators, pair: OwnPair) -> int:

@@ -47,8 +47,6 @@ class OwnPair:
         None where nothing is missing.
     grid
         Where `hr_msi` lies, or None.
-    fill
-        Value that stands for a missing one in the HSI's file, or NaN.
     notes
         Sentences on what was decided without being asked for.
     """
@@ -69,7 +67,6 @@ class OwnPair:
     hsi_missing: np.ndarray | None = None
     msi_missing: np.ndarray | None = None
     grid: Grid | None = None
-    fill: float = math.nan
     notes: tuple[str, ...] = ()
 
     @property
@@ -96,34 +93,24 @@ class OwnPair:
             usable &= ~maximum_filter(blocks_with_missing(self.msi_missing, self.ratio), 2 * reach + 1)
         return usable
 
-    def in_file_units(self, fused: np.ndarray) -> tuple[np.ndarray, float | None]:
-        """Turn an image (C, H, W) like `lr_hsi` into the units, the order of bands and the type of the HSI's file.
+    def result(self, fused: np.ndarray) -> Cube:
+        """Turn an image (C, H, W) like `lr_hsi` into a cube as the HSI's file has it: units, bands, type, words.
 
-        Returns it and the value that stands for a missing pixel in it, None where none is missing and the HSI's file
-        declares none.
+        It lies where `hr_msi` does. Missing pixels are masked; `nodata` is the HSI's, or one that its type can hold.
         """
         values = np.empty_like(fused)
         values[self.order] = fused * np.float32(self.scale)
-        if self.hsi.gain is not None:
-            values = (values - self.hsi.offset[:, None, None]) / self.hsi.gain[:, None, None]
-        dtype = self.hsi.array.dtype if self.hsi.stored is None else self.hsi.stored
-        missing, declares = self.missing, self.missing is not None or math.isfinite(self.fill)
-        if dtype.kind not in "iu":
-            values = values.astype(np.float32)
-            if missing is not None:
-                values[:, missing] = self.fill
-            return values, self.fill if declares else None
-        bounds = np.iinfo(dtype)
-        if not declares:
-            return np.rint(values, dtype=np.float64).clip(bounds.min, bounds.max).astype(dtype.newbyteorder("=")), None
-        fits = math.isfinite(self.fill) and self.fill == math.floor(self.fill) and bounds.min <= self.fill <= bounds.max
-        fill = int(self.fill) if fits else bounds.min or bounds.max
-        low, high = bounds.min + (fill == bounds.min), bounds.max - (fill == bounds.max)
-        counts = np.rint(values, dtype=np.float64).clip(low, high)
-        counts[counts == fill] += 1  # a value that is there must not read as missing
-        if missing is not None:
-            counts[:, missing] = fill
-        return counts.astype(dtype.newbyteorder("=")), float(fill)
+        stored, missing, nodata = self.hsi.stored or self.hsi.array.dtype, self.missing, self.hsi.nodata
+        whole = stored.kind in "iu"
+        if nodata is None and missing is not None:
+            nodata = math.nan if not whole else float(np.iinfo(stored).min or np.iinfo(stored).max)
+        if whole and self.hsi.gain is None:
+            bounds = np.iinfo(stored)
+            values = np.rint(values, dtype=np.float64).clip(bounds.min, bounds.max)
+            if nodata is not None:  # a value that is there must not read as missing
+                values[values == nodata] += 1 if nodata < bounds.max else -1
+            values = values.astype(stored.newbyteorder("="))
+        return replace(self.hsi, array=values, mask=missing, nodata=nodata, grid=self.grid)
 
 
 def read_pair(
@@ -234,7 +221,8 @@ def read_pair(
     lr_hsi = (counts[order] / np.float64(scale)).astype(np.float32)
     lr_hsi = lr_hsi if lr_missing is None else fill_nearest(lr_hsi, lr_missing)
     hr_msi = hr_msi if missing is None else fill_nearest(hr_msi, missing)
-    fill = hsi.nodata if hsi.nodata is not None else next(iter(hsi_missing), math.nan)
+    if hsi.nodata is None and hsi_missing:
+        hsi = replace(hsi, nodata=float(hsi_missing[0]))
     return OwnPair(
         lr_hsi=lr_hsi,
         hr_msi=hr_msi,
@@ -252,7 +240,6 @@ def read_pair(
         hsi_missing=lr_missing,
         msi_missing=missing,
         grid=alignment.moved(grid, common.msi),
-        fill=float(fill),
         notes=tuple(notes),
     )
 
@@ -276,20 +263,12 @@ def _choice(image: str, text: str | None) -> BandChoice:
 
 def _read_cubes(files: Sequence[tuple], wavelengths: int | None) -> tuple[Cube, Cube]:
     """Read both cubes; where the axis of the bands is not stated, the sizes of the two decide it if they can."""
-    flags = [
-        {
-            "the option variable": f"--{image}-variable",
-            "set band_axis to": f"set --{image}-band-axis to",
-            "band_axis must": f"--{image}-band-axis must",
-        }
-        for image in ("hsi", "msi")
-    ]
     counts = (wavelengths, None)
+    asks = [lambda option, image=image: f"--{image}-{option.replace('_', '-')}" for image in ("hsi", "msi")]
     cubes, failure = [], None
-    for (path, variable, axis), count, words in zip(files, counts, flags, strict=True):
+    for (path, variable, axis), count, ask in zip(files, counts, asks, strict=True):
         try:
-            with speaking_of(words):
-                cubes.append([read_cube(path, variable, axis, count)])
+            cubes.append([read_cube(path, variable, axis, count, ask=ask)])
         except UserError as error:
             if "holds the bands cannot be told" not in str(error):
                 raise
