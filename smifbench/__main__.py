@@ -41,6 +41,7 @@ FLAGS = {
     "set 'device: cpu' or 'device: auto' in the config": "say --device cpu or --device auto",
     "(memory_gb)": "(--memory-gb)",
     "recipe.patch is": "recipe.patch of --config is",
+    "follows none of the HSI's bands; leave it out": "follows none of the HSI's bands; leave it out by --msi-bands",
 }
 """What `fuse` says in the place of a config's keys."""
 

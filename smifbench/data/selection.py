@@ -114,15 +114,20 @@ def choose_bands(
     kept = sorted(named | (wanted - bad))
     notes = []
     if left_out := sorted(wanted & bad - named):
-        notes.append(f"{name}: bands {band_list(left_out)}, which the file calls bad, are left out")
+        notes.append(f"{name}: bands {in_words(left_out)}, which the file calls bad, are left out")
     if not (choice.everything or named):
         empty = [band for band in kept if _all_missing(cube, band, fills)]
         if empty and len(empty) < len(kept):
             kept = [band for band in kept if band not in empty]
-            notes.append(f"{name}: bands {band_list(empty)} hold no value at all and are left out")
+            notes.append(f"{name}: bands {in_words(empty)} hold no value at all and are left out")
     if not kept:
         raise UserError(f"the choice leaves none of the {count} bands of {name}; drop fewer")
     return kept, notes
+
+
+def in_words(bands: Sequence[int]) -> str:
+    """Write band numbers in the form of a choice: `0,3-7,12`."""
+    return re.sub(r"\[(\d+), (\d+)\]", r"\1-\2", band_list(bands)).strip("[]").replace(" ", "")
 
 
 def missing_in(cube: Cube, bands: Sequence[int], fills: Sequence[float] = ()) -> np.ndarray | None:

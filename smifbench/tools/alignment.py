@@ -76,7 +76,7 @@ def common_ground(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, msi_shape: t
     """
     if hsi.crs != msi.crs:
         raise UserError(f"the HSI is in {_name(hsi)} and the MSI in {_name(msi)}; {REMEDY}")
-    onto = ~msi.transform * hsi.transform  # HSI pixels to MSI pixels
+    onto = ~msi.transform @ hsi.transform  # HSI pixels to MSI pixels
     side = max(hsi_shape)
     if max(abs(onto.b), abs(onto.d)) * side > LARGEST_DRIFT:
         raise UserError(f"by their geo-references the two images are rotated against each other; {REMEDY}")
@@ -112,11 +112,11 @@ def ratio_between(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid) -> int:
     from rasterio.warp import transform
 
     row, column = hsi_shape[0] / 2, hsi_shape[1] / 2
-    points = [hsi.transform * place for place in ((column, row), (column + 1, row), (column, row + 1))]
+    points = [hsi.transform @ place for place in ((column, row), (column + 1, row), (column, row + 1))]
     xs, ys = zip(*points, strict=True)
     if hsi.crs != msi.crs:
         xs, ys = transform(hsi.crs, msi.crs, xs, ys)
-    places = np.array([~msi.transform * place for place in zip(xs, ys, strict=True)])
+    places = np.array([~msi.transform @ place for place in zip(xs, ys, strict=True)])
     area = abs(np.linalg.det(places[1:] - places[0]))
     if area < 1.5**2:
         raise UserError(
@@ -149,7 +149,7 @@ def warp(
     from rasterio.warp import reproject
 
     height, width = (side * ratio for side in hsi_shape)
-    target = Grid(hsi.crs, hsi.transform * hsi.transform.scale(1 / ratio))
+    target = Grid(hsi.crs, hsi.transform @ hsi.transform.scale(1 / ratio))
     source = np.array(image, np.float32)
     if missing is not None:
         source[:, missing] = np.nan
@@ -171,7 +171,7 @@ def moved(grid: Grid | None, window: Window) -> Grid | None:
     if grid is None:
         return None
     rows, columns = window
-    return replace(grid, transform=grid.transform * grid.transform.translation(columns.start, rows.start))
+    return replace(grid, transform=grid.transform @ grid.transform.translation(columns.start, rows.start))
 
 
 def extent_of(valid: np.ndarray) -> Window | None:
