@@ -1,4 +1,4 @@
-# The two commands: `make demo` and `make test`. Both build .venv from requirements.lock first.
+# The two commands: `make demo` and `make test`. Both build .venv from requirements.lock first; `make help` has the rest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
-.PHONY: demo test paper-plan lint lock audit docs clean
+.PHONY: help demo test paper-plan lint lock audit docs clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -17,6 +17,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+help:  ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## the embedded experiment, end to end
 	$(BIN)/snakemake
@@ -39,11 +42,11 @@ lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 		--no-header --no-annotate --no-emit-index-url $(CUDA_PACKAGES:%=--no-emit-package %) -o requirements.lock
 
 audit: $(VENV)/.installed  ## known vulnerabilities of the locked packages: a report, which fails nothing
-	-$(BIN)/python .ci/audit.py
+	-$(BIN)/python maintenance/vulnerabilities.py
 
 docs: $(VENV)/.installed  ## rewrite what pages take from the code: third-party notices, picture of the layers
-	$(BIN)/python docs/notices.py
-	$(BIN)/python docs/architecture.py
+	$(BIN)/python maintenance/notices.py
+	$(BIN)/python maintenance/architecture.py
 
 clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
 	rm -rf results/demo data/scenes data/pairs

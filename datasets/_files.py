@@ -1,4 +1,4 @@
-"""What the data sets of downloaded files have in common: where the files are, and which scenes are wanted."""
+"""Base of the data sets that are downloaded: finds their files and checks which scenes are wanted."""
 
 import os
 import zipfile
@@ -14,8 +14,9 @@ from smifbench.errors import UserError, unknown
 class FileDataSet(DataSet):
     """Base of the data sets that come as files.
 
-    A subclass sets `archives` (each is enough, the preferred one first) and `by_hand` (what a user can put into the
-    folder instead, and where to get it), and defines `lacking` and `check`, and `unpack` for what is not read packed.
+    A subclass sets `archives` (files of which one is enough, the preferred one first) and `by_hand` (what a user can
+    put into the folder instead, and where to get it). It defines `lacking` and `check`, and `unpack` where its files
+    are not read inside the archive.
 
     Parameters
     ----------
@@ -26,13 +27,13 @@ class FileDataSet(DataSet):
     archives: ClassVar[tuple[Source, ...]]
     by_hand: ClassVar[str]
     choice: ClassVar[str] = ""
-    """What a user with only some of the scenes can do."""
+    """End of the error message for missing files: what a user with only some of the scenes can do."""
 
     def __init__(self, folder: str | None) -> None:
         self.folder = folder
 
     def fetch(self, folder: Path) -> None:
-        """Download what is not there yet, and check what is there, however it came.
+        """Download what is missing, and check all files, downloaded or put there by hand.
 
         Raises
         ------
@@ -47,7 +48,7 @@ class FileDataSet(DataSet):
         self.check(self.complete_files(folder))
 
     def files(self, folder: Path) -> dict[str, File]:
-        """Files of the data set's folder by base name; unpacked ones come before packed ones."""
+        """Return the data set's files by base name: an unpacked file where there is one, else an archive's member."""
         place = self._place(folder)
         return {name: file for below in (_packed, _unpacked) for name, file in below(place)}
 
@@ -66,10 +67,10 @@ class FileDataSet(DataSet):
         raise TypeError(f"{type(self).__name__} must define lacking(files)")
 
     def unpack(self, place: Path) -> None:
-        """Unpack the verified archive beside it, where its files are not read packed."""
+        """Unpack the verified archive into its own folder; by default does nothing, as for files read inside it."""
 
     def check(self, files: dict[str, File]) -> None:
-        """Look into the files that the wanted scenes need; raises UserError with the name of a bad one."""
+        """Check the content of the files that the wanted scenes need; raises UserError with the name of a bad one."""
         raise TypeError(f"{type(self).__name__} must define check(files)")
 
     def _place(self, folder: Path) -> Path:
@@ -80,7 +81,7 @@ class FileDataSet(DataSet):
 
 
 def chosen(splits: dict[str, str], wanted: list[str] | None) -> dict[str, str]:
-    """Those of `splits` (scene: split) that are `wanted`, all without a wish; raises UserError for an unknown one."""
+    """Return the `wanted` scenes of `splits` (scene: split), all for None; raises UserError for an unknown one."""
     listed = isinstance(wanted, list | tuple) and len(wanted) > 0 and all(isinstance(name, str) for name in wanted)
     if not listed and wanted is not None:
         raise UserError(f"scenes must be a list of at least one scene's name, not {wanted!r:.40}")
@@ -98,7 +99,7 @@ def one_of(option: str, value: str, known: tuple[str, ...]) -> str:
 
 
 def _packed(folder: Path) -> Iterator[tuple[str, File]]:
-    """Members of the zip archives in a folder."""
+    """Yield base name and file of each member of the zip archives in a folder."""
     for archive in sorted(folder.glob("*.zip")):
         try:
             top = zipfile.Path(archive)
@@ -110,7 +111,7 @@ def _packed(folder: Path) -> Iterator[tuple[str, File]]:
 
 
 def _unpacked(folder: Path) -> Iterator[tuple[str, File]]:
-    """Files of a folder's tree, but for hidden folders."""
+    """Yield base name and file of all that lies in a folder or below, hidden folders left out."""
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from ((name, Path(parent, name)) for name in sorted(names))

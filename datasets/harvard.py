@@ -135,22 +135,27 @@ class Harvard(FileDataSet):
         """The scene's MATLAB file."""
         return [self.complete_files(folder)[f"{scene}.mat"]]
 
+    def _ref(self, folder: Path, scene: str) -> np.ndarray:
+        return _read_ref(self.complete_files(folder)[f"{scene}.mat"])
+
     def full_scale(self, folder: Path, scene: str) -> float:
         """The scene's largest value, or 1."""
-        return float(_read_ref(*self.scene_files(folder, scene)).max()) if self.scale == "max" else 1.0
+        return float(self._ref(folder, scene).max()) if self.scale == "max" else 1.0
 
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Cut the scene's extent; values below 0 become 0."""
-        ref = _read_ref(*self.scene_files(folder, scene))
+        ref = self._ref(folder, scene)
         rows, columns = EXTENTS[self._splits[scene]]
         cube = ref[:, :rows, :columns].astype(np.float32, order="C")
         cube /= np.float32(ref.max() if self.scale == "max" else 1)
         return np.maximum(cube, 0, out=cube)
 
 
-def _read_ref(path: Path) -> np.ndarray:
-    """The image (31, 1040, 1392) of a file."""
-    ref = read_cube(path, variable="ref", band_axis=2).array
+def _read_ref(file: File) -> np.ndarray:
+    """The image (31, 1040, 1392) of an unpacked file."""
+    if not isinstance(file, Path):
+        raise UserError(f"{file} lies in a zip archive, from which MATLAB files are not read; unpack it")
+    ref = read_cube(file, variable="ref", band_axis=2).array
     if ref.shape != SHAPE:
-        raise UserError(f"{path}: ref has {ref.shape} bands, rows and columns instead of {SHAPE}; replace the file")
+        raise UserError(f"{file}: ref has {ref.shape} bands, rows and columns instead of {SHAPE}; replace the file")
     return ref

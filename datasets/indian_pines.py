@@ -1,4 +1,4 @@
-"""Indian Pines: the embedded real scene.
+"""Indian Pines: a real scene that comes with an installed package.
 
 AVIRIS over farmland in Indiana, 12 June 1992, 145 x 145 pixels of 20 m, 200 bands (water absorption removed). The cube
 comes with the tensorly package (`tensorly/datasets/data/Indian_pines_corrected.npy`), so nothing is downloaded.
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from smifbench.data.responses import load_response, spectral_response
-from smifbench.dataset import DataSet, File, extent
+from smifbench.dataset import DataSet, extent
 
 FULL_SCALE = 10000.0
 """Counts that become 1. A constant above the largest count (9604), so that no statistic of the test region is used."""
@@ -64,9 +64,9 @@ class IndianPines(DataSet):
         )
         return channels.reshape(len(channels), -1, self.binning).sum(2)
 
-    def scene_files(self, folder: Path, scene: str) -> list[File]:
+    def scene_files(self, folder: Path, scene: str) -> list[Path]:
         """The package's array."""
-        return [Path(str(files("tensorly") / "datasets" / "data" / "Indian_pines_corrected.npy"))]
+        return [_counts_file()]
 
     def full_scale(self, folder: Path, scene: str) -> float:
         """`FULL_SCALE`."""
@@ -74,11 +74,15 @@ class IndianPines(DataSet):
 
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Cut the scene's region, order the channels by wavelength and average them in bins."""
-        counts = np.load(*self.scene_files(folder, scene))
+        counts = np.load(_counts_file())
         rows, columns = REGIONS[self.scenes()[scene]]
         region = np.moveaxis(counts[rows, columns], -1, 0)[_order()]
         bins = region.reshape(-1, self.binning, *region.shape[1:]).mean(1)
         return (bins / FULL_SCALE).astype(np.float32)
+
+
+def _counts_file() -> Path:
+    return Path(str(files("tensorly") / "datasets" / "data" / "Indian_pines_corrected.npy"))
 
 
 def _channel_centres() -> np.ndarray:
@@ -88,5 +92,5 @@ def _channel_centres() -> np.ndarray:
 
 
 def _order() -> np.ndarray:
-    """Channels by increasing wavelength: the four spectrometers overlap, so the stored order steps back three times."""
+    """Order of the channels by wavelength. It differs from the stored one, as the four spectrometers overlap."""
     return np.argsort(_channel_centres(), kind="stable")

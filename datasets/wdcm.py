@@ -20,9 +20,10 @@ import numpy as np
 from smifbench.data.archives import Damaged, check_zip, unpack_zip
 from smifbench.data.cubes.reading import read_cube
 from smifbench.data.download import Source
-from smifbench.data.responses import FOLDER, spectral_response
+from smifbench.data.responses import spectral_response
 from smifbench.dataset import extent
 from smifbench.errors import UserError
+from smifbench.places import RESPONSES
 
 from ._files import File, FileDataSet, one_of
 
@@ -114,7 +115,7 @@ class Wdcm(FileDataSet):
                 if centres is not None:
                     return centres
         logging.warning("no table of the 191 band centres in %s; those beyond band 84 are estimates", folder)
-        with (FOLDER / "wdcm_wavelengths.csv").open(encoding="utf-8") as lines:
+        with (RESPONSES / "wdcm_wavelengths.csv").open(encoding="utf-8") as lines:
             return np.array([float(row["wavelength_nm"]) for row in csv.DictReader(lines)])
 
     def srf(self, folder: Path) -> np.ndarray:
@@ -122,11 +123,11 @@ class Wdcm(FileDataSet):
         return spectral_response(self.response, self.wavelengths_nm(folder))
 
     def lacking(self, files: dict[str, File]) -> list[str]:
-        """The cube, if no file can hold it."""
+        """The cube's file, where no file can hold the cube."""
         return [] if _candidates(files) else ["dc.tif"]
 
     def unpack(self, place: Path) -> None:
-        """Unpack the cube, so that a region is mapped and not the whole of it read."""
+        """Unpack the cube, so that a region can be memory-mapped without reading the whole cube."""
         if (place / ARCHIVE.name).exists():
             unpack_zip(place / ARCHIVE.name, place / "Hyperspectral_Project", ["dc.tif"])
 
@@ -134,7 +135,7 @@ class Wdcm(FileDataSet):
         """Check that the cube can be read and has the right shape."""
         _read_counts(files)
 
-    def scene_files(self, folder: Path, scene: str) -> list[File]:
+    def scene_files(self, folder: Path, scene: str) -> list[Path]:
         """The files that may hold the cube, the same for every region."""
         return _candidates(self.complete_files(folder))
 
@@ -156,7 +157,8 @@ class Wdcm(FileDataSet):
 def _candidates(files: dict[str, File]) -> list[Path]:
     """Unpacked files that may hold the cube."""
     names = ["dc.tif"] if isinstance(files.get("dc.tif"), Path) else sorted(files)
-    return [files[name] for name in names if name.endswith((".tif", ".mat")) and isinstance(files[name], Path)]
+    unpacked = [file for file in map(files.__getitem__, names) if isinstance(file, Path)]
+    return [file for file in unpacked if file.suffix in (".tif", ".mat")]
 
 
 def _read_counts(files: dict[str, File]) -> np.ndarray:

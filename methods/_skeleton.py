@@ -25,7 +25,7 @@ class Skeleton(FusionMethod):
     """
 
     title = "Skeleton"
-    citation = "author2025skeleton"
+    citation = "author2026skeleton"
     recipe = Recipe(loss="l1", optimizer="adam", lr=4e-4, batch=16, patch=64, epochs=500)
 
     def __init__(self, problem: FusionProblem, width: int = 64) -> None:

@@ -29,8 +29,6 @@ from contextlib import contextmanager
 from functools import partial
 from statistics import NormalDist
 
-import numpy as np
-import scipy  # its optimisers take a third of a second to load, so only where they are used
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,6 +36,10 @@ from torch.nn import functional as F
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
+
+from ._regression import estimate_srf
+from ._resampling import reduce_gaussian
+from ._subspace import farthest_pixels, lifted, principal_axes
 
 TOLERANCE = 1e-8
 """An inner step that does not lower the cost by this fraction is undone and ends its block."""
@@ -49,37 +51,6 @@ RUN_AHEAD = 40
 """Abundance steps that each tile takes before the costs of all tiles are added and looked at."""
 TINY = 1e-30
 """Stands in numerator and denominator of an abundance step, so that 0/0 is 1."""
-
-
-def reduce(image: Tensor, ratio: int) -> Tensor:
-    """Weigh (K, H, W) down to (K, H/ratio, W/ratio) by a Gaussian around each block.
-
-    LR pixels inside the image see ratio // 2 pixels beyond their block; those on its border see their block only.
-    """
-    image = image[:, None]
-    reduced = F.conv2d(image, _gaussian(ratio, ratio).to(image), stride=ratio)
-    if min(reduced.shape[-2:]) > 2:
-        reach = ratio // 2
-        inside = slice(ratio - reach, reach - ratio)
-        wide = _gaussian(ratio + 2 * reach, ratio).to(image)
-        reduced[..., 1:-1, 1:-1] = F.conv2d(image[..., inside, inside], wide, stride=ratio)
-    return reduced[:, 0]
-
-
-def _gaussian(size: int, ratio: int) -> Tensor:
-    offsets = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    profile = torch.exp(-0.5 * (2.35482 / ratio * offsets) ** 2)
-    return (torch.outer(profile, profile) / profile.sum() ** 2)[None, None]
-
-
-def estimate_srf(lr_hsi: Tensor, hr_msi: Tensor, ratio: int) -> tuple[Tensor, Tensor]:
-    """SRF (c, C) and offset (c,) of each MSI band, non-negative least squares at the low resolution."""
-    regressors = F.pad(lr_hsi.flatten(1), (0, 0, 0, 1), value=1.0).T.cpu().numpy()
-    fits = np.stack(
-        [scipy.optimize.nnls(regressors, band)[0] for band in reduce(hr_msi, ratio).flatten(1).cpu().numpy()]
-    )
-    fits = torch.from_numpy(fits).to(lr_hsi)
-    return fits[:, :-1], fits[:, -1]
 
 
 def virtual_dimension(pixels: Tensor, false_alarm: float = 0.05) -> int:
@@ -110,32 +81,18 @@ def vca(pixels: Tensor, members: int, generator: torch.Generator) -> Tensor:
     if members == 1:
         return pixels[:, [int(pixels.square().sum(0).argmax())]]
     mean = pixels.mean(1, keepdim=True)
-    axes = _principal_axes(pixels - mean, members)
+    axes = principal_axes(pixels - mean, members)
     if _snr_db(pixels, mean, axes) > 15 + 10 * math.log(members) + 8:
-        mean, axes = torch.zeros_like(mean), _principal_axes(pixels, members)
+        mean, axes = torch.zeros_like(mean), principal_axes(pixels, members)
         projected = axes.T @ pixels
         depth = projected.mean(1) @ projected
         simplex = torch.where(depth != 0, projected / depth, 0)
     else:
         axes = axes[:, :-1]
         projected = axes.T @ (pixels - mean)
-        farthest = torch.linalg.vector_norm(projected, dim=0).max()
-        simplex = torch.cat([projected, farthest.expand(1, pixels.shape[1])])
-    vertices = simplex.new_zeros(members, members)
-    vertices[-1, 0] = 1
-    picks = []
-    for member in range(members):
-        direction = torch.rand(members, generator=generator, dtype=torch.float64).to(pixels)
-        direction = direction - vertices @ (torch.linalg.pinv(vertices) @ direction)
-        picks.append(int((direction @ simplex).abs().argmax()))
-        vertices[:, member] = simplex[:, picks[-1]]
+        simplex = lifted(projected)
+    picks = farthest_pixels(simplex, generator)
     return (axes @ projected[:, picks] + mean).clamp_min(0)
-
-
-def _principal_axes(pixels: Tensor, count: int) -> Tensor:
-    """Leading eigenvectors (bands, count) of the second moments; the largest entry of each is positive."""
-    axes = torch.linalg.eigh(pixels @ pixels.T / pixels.shape[1])[1].flip(1)[:, :count]
-    return axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
 
 
 def _snr_db(pixels: Tensor, mean: Tensor, axes: Tensor) -> float:
@@ -309,7 +266,7 @@ def couple(
         if _outer_stalls(costs):
             break
         abundances = hr.abundances
-        reduced = reduce(abundances.unflatten(1, hr_size), ratio).double().flatten(1)
+        reduced = reduce_gaussian(abundances.unflatten(1, hr_size), ratio).double().flatten(1)
         lr = unmixing(lr_hsi, lr.spectra, reduced)
         lr.spectra_steps(alone)
         lr.joint_rounds(joint, spectra_first=False)
@@ -400,7 +357,7 @@ class CNMF(FusionMethod):
 
     def _solve(self, lr_hsi: Tensor, hr_msi: Tensor, precision: torch.dtype, tile_map: Callable) -> Tensor:
         if self.estimate_srf:
-            srf, offsets = estimate_srf(lr_hsi, hr_msi, self.problem.ratio)
+            srf, offsets = estimate_srf(lr_hsi, reduce_gaussian(hr_msi, self.problem.ratio))
             hr_msi = hr_msi - offsets[:, None, None]
         else:
             srf = torch.as_tensor(self.problem.srf).to(lr_hsi)

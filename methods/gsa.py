@@ -20,15 +20,13 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
-
-RELATIVE_RANK = 1e-6
-"""Variations this small beside the largest are rounding errors of float32 images and take no part in a regression."""
+from ._regression import predict, regress
+from ._resampling import covering, reduce_double
 
 
 class GSA(FusionMethod):
@@ -46,8 +44,7 @@ class GSA(FusionMethod):
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)
         psf = problem.psf if problem.psf is not None else np.full(2 * [problem.ratio], problem.ratio**-2)
-        psf = np.pad(psf, max(0, problem.ratio - len(psf)) // 2)
-        self.register_buffer("psf", torch.as_tensor(psf, dtype=torch.float64), persistent=False)
+        self.register_buffer("psf", covering(psf, problem.ratio), persistent=False)
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
@@ -56,9 +53,8 @@ class GSA(FusionMethod):
     def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "_Prediction":
         """Make the regression, which is all that takes the whole scene."""
         with torch.autocast(hr_msi.device.type, enabled=False):
-            # Band by band, because float64 would double the memory of the MSI.
-            lr_msi = torch.cat([_reduce(band.double(), self.psf, self.problem.ratio) for band in hr_msi.split(1, 1)], 1)
-            slopes = _regress(lr_hsi.flatten(2).double(), lr_msi.flatten(2))
+            lr_msi = reduce_double(hr_msi, self.psf, self.problem.ratio, "edge")
+            slopes = regress(lr_hsi.flatten(2).double(), lr_msi.flatten(2))
         return _Prediction(self.problem, self.psf, slopes)
 
 
@@ -73,30 +69,7 @@ class _Prediction(FusionMethod):
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         precision = torch.promote_types(lr_hsi.dtype, torch.float32)
         with torch.autocast(hr_msi.device.type, enabled=False):  # bfloat16 would blur what is predicted
-            lr_msi = _reduce(hr_msi.double(), self.psf, self.problem.ratio)
-            residual = lr_hsi - _predict(self.slopes, lr_msi)
-            prediction = _predict(self.slopes.to(precision), hr_msi.to(precision))
+            lr_msi = reduce_double(hr_msi, self.psf, self.problem.ratio, "edge")
+            residual = lr_hsi - predict(self.slopes, lr_msi)
+            prediction = predict(self.slopes.to(precision), hr_msi.to(precision))
             return prediction + upsample_bicubic(residual.to(precision), hr_msi.shape[-2:])
-
-
-def _reduce(hr_msi: Tensor, psf: Tensor, ratio: int) -> Tensor:
-    """Bring (B, c, H, W) to (B, c, H/r, W/r) by the PSF; windows beyond the border see its pixels repeated."""
-    framed = F.pad(hr_msi, 4 * [(len(psf) - ratio) // 2], mode="replicate")
-    kernels = psf.to(hr_msi.dtype).expand(hr_msi.shape[1], 1, -1, -1)
-    return F.conv2d(framed, kernels, stride=ratio, groups=hr_msi.shape[1])
-
-
-def _regress(hsi: Tensor, msi: Tensor) -> Tensor:
-    """Slopes (B, C, c) of the least-squares fit of `hsi` (B, C, n) by `msi` (B, c, n) and an intercept.
-
-    Where MSI bands are flat or depend on one another, the slopes of least norm over standardised bands.
-    """
-    centred = msi - msi.mean(2, keepdim=True)
-    spread, magnitude = (torch.linalg.vector_norm(image, dim=2, keepdim=True) for image in (centred, msi))
-    scale = torch.where(spread > RELATIVE_RANK * magnitude, 1 / spread, 0)
-    return hsi @ torch.linalg.pinv(centred * scale, rtol=RELATIVE_RANK) * scale.mT
-
-
-def _predict(slopes: Tensor, msi: Tensor) -> Tensor:
-    """Apply slopes (B, C, c) to every pixel of (B, c, H, W)."""
-    return (slopes @ msi.flatten(2)).unflatten(2, msi.shape[2:])

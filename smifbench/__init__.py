@@ -1,7 +1,6 @@
 """smifbench: a reproducible benchmark of hyperspectral/multispectral image fusion."""
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,12 +11,13 @@ if TYPE_CHECKING:
     from smifbench.evaluation.significance import claims, intervals, ranks, significance
     from smifbench.fusion.build import build_method
     from smifbench.fusion.tiles import fuse
+    from smifbench.fusion.trained import load_method
     from smifbench.method import FusionMethod, Recipe
     from smifbench.paper.audit import audit
     from smifbench.problem import FusionProblem
     from smifbench.report.tables import to_latex
 
-__version__ = importlib.metadata.version("smifbench")
+__version__ = "0.1.0"
 
 __all__ = [
     "FusionMethod",
@@ -31,6 +31,7 @@ __all__ = [
     "fuse",
     "intervals",
     "leaderboard",
+    "load_method",
     "load_results",
     "metrics",
     "ranks",
@@ -39,7 +40,7 @@ __all__ = [
     "to_latex",
 ]
 
-_HOME = {
+HOME = {
     "FusionMethod": "method",
     "FusionProblem": "problem",
     "Recipe": "method",
@@ -51,6 +52,7 @@ _HOME = {
     "fuse": "fusion.tiles",
     "intervals": "evaluation.significance",
     "leaderboard": "evaluation.results",
+    "load_method": "fusion.trained",
     "load_results": "evaluation.results",
     "ranks": "evaluation.significance",
     "significance": "evaluation.significance",
@@ -67,6 +69,6 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that steps without networks start without torch."""
     if name == "metrics":
         return importlib.import_module("smifbench.metrics")
-    if name not in _HOME:
+    if name not in HOME:
         raise AttributeError(f"module 'smifbench' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"smifbench.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"smifbench.{HOME[name]}"), name)

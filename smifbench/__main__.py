@@ -1,32 +1,56 @@
-"""The command line: `python -m smifbench COMMAND`."""
+"""The command line: `smifbench COMMAND`, or `python -m smifbench COMMAND`."""
 
 import argparse
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from smifbench import __version__
 from smifbench.errors import UserError
+from smifbench.places import INSTALLED
+
+NO_WORKFLOW = "experiments are run by snakemake in a checkout of the repository; an installed package has no Snakefile"
 
 
 def methods(args: argparse.Namespace) -> None:
     """List the methods with their options."""
     from smifbench import plugins
 
-    for name in plugins.names("methods"):
+    def line(name: str) -> str:
         cls = plugins.method_class(name)
         options = ", ".join(f"{key}={value}" for key, value in plugins.method_options(cls).items())
         kind = "network" if cls.trainable else "solver"
-        print(f"{name:12} {cls.title:12} {kind:8} {options}")
+        return f"{name:12} {cls.title:12} {kind:8} {options}"
+
+    _list("methods", line)
 
 
 def datasets(args: argparse.Namespace) -> None:
     """List the data sets with their scenes and licence."""
     from smifbench import plugins
 
-    for name in plugins.names("datasets"):
+    def line(name: str) -> str:
         dataset = plugins.build_dataset(name)
         splits = list(dataset.scenes().values())
         counts = ", ".join(f"{splits.count(split)} {split}" for split in ("train", "val", "test"))
-        print(f"{name:14} {dataset.title:20} scenes: {counts}; licence: {dataset.licence}; {dataset.homepage}")
+        return f"{name:14} {dataset.title:20} scenes: {counts}; licence: {dataset.licence}; {dataset.homepage}"
+
+    _list("datasets", line)
+
+
+def _list(folder: str, line: Callable[[str], str]) -> None:
+    """Print a line for each plug-in of a folder; raises UserError for those that are broken, after the others."""
+    from smifbench import plugins
+
+    broken = []
+    for name in plugins.names(folder):
+        try:
+            print(line(name))
+        except UserError as error:
+            broken.append(str(error))
+    if broken:
+        raise UserError("; ".join(broken))
 
 
 def inspect(args: argparse.Namespace) -> None:
@@ -81,6 +105,8 @@ def plan(args: argparse.Namespace) -> None:
     from smifbench.experiment.plan import summary
 
     print(summary(load_experiment(args.config), args.tflops))
+    if INSTALLED:
+        print(f"note: {NO_WORKFLOW}")
 
 
 def throughput(args: argparse.Namespace) -> None:
@@ -123,6 +149,8 @@ def new_method(args: argparse.Namespace) -> None:
 
     path = scaffold.new_method(args.name)
     print(f"wrote {path}; add '{args.name}: {{}}' under 'methods:' of a config and run snakemake")
+    if INSTALLED:
+        print(f"note: {NO_WORKFLOW}; `smifbench fuse --method {args.name}` needs none")
 
 
 def _positive(text: str) -> int:
@@ -131,8 +159,19 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m smifbench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="smifbench", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"smifbench {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, function) -> argparse.ArgumentParser:
@@ -151,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")
     added = command("plan", plan)
     added.add_argument("config", help="a config file, such as config/paper.yaml")
-    added.add_argument("--tflops", type=float, default=100, help="10^12 operations a second that the device sustains")
+    added.add_argument("--tflops", type=_positive_number, help="10^12 operations a second that the device sustains")
     added = command("throughput", throughput)
     added.add_argument("methods", nargs="*", help="methods to measure; all that are trained otherwise")
     added.add_argument("--patch", type=int, default=64, help="side of the HR patches in pixels")
@@ -168,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--all", action="store_true", help="every row")
     added.add_argument("--seed", type=int, default=0, help="decides which rows are drawn")
     added.add_argument("--pairs", help="folder of all pairs; data/pairs beside results/ by default")
-    command("new-method", new_method).add_argument("name", help="lower-case name of the file under methods/")
+    command("new-method", new_method).add_argument("name", help="lower-case name of the file in methods/")
     return parser
 
 

@@ -1,6 +1,7 @@
-"""What a data set is: named scenes with their splits, how one is read, and how its MSI sees the spectrum."""
+"""The base of every data set: named scenes with their splits, how one is read, and the response of its MSI."""
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,19 +40,19 @@ class DataSet:
         raise TypeError(f"{type(self).__name__} must define size(scene)")
 
     def fetch(self, folder: Path) -> None:
-        """Put the source files into `folder`, once; nothing to do for data that a package carries."""
+        """Put the source files into `folder`, once; by default does nothing, as for data that come with a package."""
 
     def sources(self) -> list[Path]:
-        """Files of the user's, named by the options, that decide the scenes; a response's file by default."""
+        """Return the user's files that the options name and the scenes depend on; by default a response's file."""
         response = Path(str(getattr(self, "response", "")))
         return [response] if response.is_file() else []
 
-    def scene_files(self, folder: Path, scene: str) -> list[File]:
-        """Files that a scene is read from; their hashes go beside the prepared scene."""
+    def scene_files(self, folder: Path, scene: str) -> Sequence[File]:
+        """Return the files that a scene is read from; their hashes are written beside the prepared scene."""
         return self.sources()
 
     def full_scale(self, folder: Path, scene: str) -> float | np.ndarray | None:
-        """Value of the scene's files that becomes 1, or one for each band; None where it is no constant."""
+        """Return the value in the scene's files that becomes 1, or one for each band; None where it is no constant."""
         return None
 
     def wavelengths_nm(self, folder: Path) -> np.ndarray:

@@ -1,19 +1,20 @@
 """Quality of a fused image against its reference, in two conventions.
 
-`wald` holds the field's definitions: `psnr`, `mpsnr`, `ssim`, `sam`, `rase`, `rmse`, `ergas`. `paper` (the functions
-`paper_*`) holds what Tables 1-3 of the SMIF-NET paper contain as far as their own arithmetic tells: there, RASE is four
-times ERGAS at both ratios and the tangent of SAM follows RMSE, which no per-band ERGAS and no per-pixel SAM would do.
-These are the formulas of the public code of MSST-Net. Values of the two conventions must not be compared.
+The convention "wald" holds the usual definitions: `psnr`, `mpsnr`, `ssim`, `sam`, `rase`, `rmse`, `ergas`. The
+convention "paper" (the functions `paper_*`) holds the formulas behind Tables 1-3 of the SMIF-NET paper, as far as their
+numbers show them: there, RASE is four times ERGAS at both ratios, and the tangent of SAM is proportional to RMSE. The
+public code of MSST-Net has these formulas. Values of the two conventions must not be compared.
 
-All images are (C, H, W), bands first, nominally in [0,1]; all arithmetic is in float64 and goes band by band, so that
-memory is that of a few bands. Every function raises UserError when the two shapes differ, when the axes look like
-(H, W, C), or when a value is NaN or infinite. A quantity that an image leaves undefined is NaN. Only `score` clamps the
-estimate; a function on its own takes the values as they are.
+All images are (C, H, W), bands first, nominally in [0,1]. All arithmetic is in float64 and goes band by band, so that
+it needs the memory of a few bands. Every function raises UserError when the two shapes differ, when the axes look like
+(H, W, C), or when a value is NaN or infinite. A value that an image leaves undefined is NaN. Only `score` clamps the
+estimate; a single function takes the values as they are.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,9 +26,57 @@ GAUSSIAN = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
 GAUSSIAN /= GAUSSIAN.sum()
 UNIFORM = np.full(7, 1 / 7)
 MOST_BANDS = 300
-"""More bands than this, and more than columns, are taken for rows."""
+"""An image whose first side is longer than this, and longer than twice its last, is taken for one with bands last."""
 STRIP = 2**17
 """Values of an image that SSIM handles at once: 1 MiB in float64, which stays in a processor's cache."""
+
+Function = TypeVar("Function", bound=Callable[..., float])
+
+CONVENTIONS = {"wald": "", "paper": "paper_"}
+"""The conventions, and how the names of their metrics begin."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: the function that computes it, and how it is printed."""
+
+    name: str
+    """Name of the function, and of the column in tables of results."""
+    function: Callable[..., float]
+    """Takes reference and estimate, and the ratio if `takes_ratio`."""
+    symbol: str
+    """Its name in print, such as "PSNR"; the same in both conventions."""
+    unit: str
+    """Unit in print, or ""."""
+    higher_better: bool
+    digits: int
+    """Decimals in print, those of the published tables."""
+    convention: str
+    """A key of `CONVENTIONS`."""
+    takes_ratio: bool
+
+    @property
+    def label(self) -> str:
+        """Its name in print where both conventions may stand, such as "PSNR (paper)"."""
+        return f"{self.symbol} (paper)" if self.convention == "paper" else self.symbol
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by its name, in the order of the columns. The decorator `metric` fills it."""
+
+
+def metric(
+    symbol: str, unit: str = "", *, higher_better: bool = False, digits: int, takes_ratio: bool = False
+) -> Callable[[Function], Function]:
+    """Enter the decorated function in `METRICS`; the parameters are fields of `Metric`."""
+
+    def enter(function: Function) -> Function:
+        name = function.__name__
+        convention = "paper" if name.startswith(CONVENTIONS["paper"]) else "wald"
+        METRICS[name] = Metric(name, function, symbol, unit, higher_better, digits, convention, takes_ratio)
+        return function
+
+    return enter
 
 
 def score(
@@ -50,37 +99,28 @@ def score(
     Returns
     -------
     dict
-        One float for each function of this module under its name, and `sam_excluded`, the number of pixels that `sam`
-        leaves out. An image equal to its reference has `psnr` inf, which tables print as ∞.
+        A float for each of `METRICS` under its name, and `sam_excluded`, the number of pixels that `sam` leaves out. An
+        image equal to its reference has `psnr` inf, which tables print as ∞.
 
     Raises
     ------
     UserError
         As in all functions here, and when the reference leaves [0,1] by more than rounding.
     """
-    reference, estimate = _checked(reference, estimate)
-    low, high = float(reference.min()), float(reference.max())
+    truth, result = _checked(reference, estimate)
+    low, high = float(truth.min()), float(truth.max())
     if low < -1e-6 or high > 1 + 1e-6:
         raise UserError(f"the reference has values from {low:g} to {high:g}; scale both images to [0,1] before scoring")
-    estimate = np.clip(estimate, 0, 1)
-    similarity = ssim(reference, estimate, missing)
-    reference, estimate = valid_pixels(reference, missing), valid_pixels(estimate, missing)
-    return {
-        "psnr": psnr(reference, estimate),
-        "mpsnr": mpsnr(reference, estimate),
-        "ssim": similarity,
-        "sam": sam(reference, estimate),
-        "rase": rase(reference, estimate),
-        "rmse": rmse(reference, estimate),
-        "ergas": ergas(reference, estimate, ratio),
-        "paper_psnr": paper_psnr(reference, estimate),
-        "paper_ssim": paper_ssim(reference, estimate),
-        "paper_sam": paper_sam(reference, estimate),
-        "paper_rase": paper_rase(reference, estimate),
-        "paper_rmse": paper_rmse(reference, estimate),
-        "paper_ergas": paper_ergas(reference, estimate),
-        "sam_excluded": float(sam_excluded(reference, estimate)),
+    result = np.clip(result, 0, 1)
+    similarity = ssim(truth, result, missing)  # of windows; all others are of single pixels
+    truth, result = valid_pixels(truth, missing), valid_pixels(result, missing)
+    values = {
+        name: each.function(truth, result, ratio) if each.takes_ratio else each.function(truth, result)
+        for name, each in METRICS.items()
+        if name != "ssim"
     }
+    values = {name: values.get(name, similarity) for name in METRICS}
+    return values | {"sam_excluded": float(sam_excluded(truth, result))}
 
 
 def valid_pixels(image: ArrayLike, missing: ArrayLike | None) -> np.ndarray:
@@ -100,6 +140,7 @@ def valid_pixels(image: ArrayLike, missing: ArrayLike | None) -> np.ndarray:
     return image[:, None, valid]
 
 
+@metric("PSNR", "dB", higher_better=True, digits=2)
 def psnr(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Peak signal-to-noise ratio in dB, peak 1, one mean squared error over the cube: -10 log10(MSE).
 
@@ -108,6 +149,7 @@ def psnr(reference: ArrayLike, estimate: ArrayLike) -> float:
     return _decibels(1.0, _band_mse(reference, estimate).mean())
 
 
+@metric("mPSNR", "dB", higher_better=True, digits=2)
 def mpsnr(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Mean over bands of the band's PSNR in dB, peak 1: mean_b(-10 log10(MSE_b)).
 
@@ -116,6 +158,7 @@ def mpsnr(reference: ArrayLike, estimate: ArrayLike) -> float:
     return float(np.mean([_decibels(1.0, mse) for mse in _band_mse(reference, estimate)]))
 
 
+@metric("SSIM", higher_better=True, digits=4)
 def ssim(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = None) -> float:
     """Structural similarity, the mean over pixels and bands; at most 1, higher is better.
 
@@ -127,6 +170,7 @@ def ssim(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = 
     return float(np.mean([_mean_ssim(x, y, GAUSSIAN, 1.0, counts=counts) for x, y in _bands(reference, estimate)]))
 
 
+@metric("SAM", "°", digits=3)
 def sam(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Spectral angle in degrees, the mean over pixels of arccos(<x, y> / (|x| |y|)); 0 to 180, lower is better.
 
@@ -145,11 +189,7 @@ def sam_excluded(reference: ArrayLike, estimate: ArrayLike) -> int:
     return int(np.count_nonzero(_spectral_products(reference, estimate)[1] == 0))
 
 
-def rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
-    """Root of the mean squared error over the cube, in the image's unit; 0 for identical images."""
-    return float(np.sqrt(_band_mse(reference, estimate).mean()))
-
-
+@metric("RASE", "%", digits=3)
 def rase(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Relative average spectral error in percent: 100 / M * sqrt(mean_b(MSE_b)), M the reference's mean over all bands.
 
@@ -159,6 +199,13 @@ def rase(reference: ArrayLike, estimate: ArrayLike) -> float:
     return 100 * _relative_rmse(reference, estimate)
 
 
+@metric("RMSE", digits=4)
+def rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
+    """Root of the mean squared error over the cube, in the image's unit; 0 for identical images."""
+    return float(np.sqrt(_band_mse(reference, estimate).mean()))
+
+
+@metric("ERGAS", digits=4, takes_ratio=True)
 def ergas(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> float:
     """Wald's dimensionless global error: 100 / r * sqrt(mean_b(MSE_b / M_b^2)), M_b the reference's mean in band b.
 
@@ -171,6 +218,7 @@ def ergas(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> float:
     return float(100 / ratio * np.sqrt(np.mean(mse / means**2))) if means.all() else math.nan
 
 
+@metric("PSNR", "dB", higher_better=True, digits=2)
 def paper_psnr(reference: ArrayLike, estimate: ArrayLike) -> float:
     """PSNR in dB whose peak is the reference's maximum: 10 log10(max(x)^2 / MSE).
 
@@ -180,16 +228,18 @@ def paper_psnr(reference: ArrayLike, estimate: ArrayLike) -> float:
     return _decibels(float(np.max(reference)), mse)
 
 
+@metric("SSIM", higher_better=True, digits=4)
 def paper_ssim(reference: ArrayLike, estimate: ArrayLike) -> float:
     """SSIM of the cube laid out as one 2-D image of C rows and H*W columns; at most 1, higher is better.
 
     7 x 7 uniform window (so it spans 7 bands and 7 pixels of a row), sample covariance, range 2, without a border of 3:
     what scikit-image did with a float array when no range was given. NaN with fewer than 7 bands or pixels.
     """
-    reference, estimate = (image.reshape(len(image), -1) for image in _checked(reference, estimate))
-    return _mean_ssim(reference, estimate, UNIFORM, 2.0, unbiased=True)
+    x, y = (image.reshape(len(image), -1) for image in _checked(reference, estimate))
+    return _mean_ssim(x, y, UNIFORM, 2.0, unbiased=True)
 
 
+@metric("SAM", "°", digits=3)
 def paper_sam(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Angle in degrees between the two cubes, each taken as one vector of C*H*W values; lower is better.
 
@@ -202,16 +252,19 @@ def paper_sam(reference: ArrayLike, estimate: ArrayLike) -> float:
     return float(np.degrees(np.arccos(np.clip(inner / norms, -1, 1)))) if norms > 0 else math.nan
 
 
+@metric("RASE", "%", digits=3)
 def paper_rase(reference: ArrayLike, estimate: ArrayLike) -> float:
     """RASE in percent, the same as `rase`: 100 * RMSE / mean; lower is better."""
     return 100 * _relative_rmse(reference, estimate)
 
 
+@metric("RMSE", digits=4)
 def paper_rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Root of the mean squared error over the cube, the same as `rmse`."""
     return rmse(reference, estimate)
 
 
+@metric("ERGAS", digits=4)
 def paper_ergas(reference: ArrayLike, estimate: ArrayLike) -> float:
     """ERGAS of the cube taken as one band, with ratio 4 whatever the ratio: 25 * RMSE / mean, a quarter of `rase`."""
     return 25 * _relative_rmse(reference, estimate)
@@ -219,8 +272,8 @@ def paper_ergas(reference: ArrayLike, estimate: ArrayLike) -> float:
 
 def _checked(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return both images as arrays, or refuse a pair that cannot be scored."""
-    reference, estimate = np.asarray(reference), np.asarray(estimate)
-    for name, image in (("reference", reference), ("estimate", estimate)):
+    images = {"reference": np.asarray(reference), "estimate": np.asarray(estimate)}
+    for name, image in images.items():
         if image.ndim != 3 or image.size == 0:
             raise UserError(f"the {name} has shape {image.shape}; pass one image (bands, height, width)")
         if _looks_bands_last(image.shape):
@@ -230,15 +283,16 @@ def _checked(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.
             )
         if not np.isfinite(image).all():
             raise UserError(f"the {name} holds NaN or infinite values; mend the data, or train anew if it diverged")
-    if reference.shape != estimate.shape:
-        bands_last = estimate.shape == (*reference.shape[1:], reference.shape[0])
+    shape, other = images["reference"].shape, images["estimate"].shape
+    if shape != other:
+        bands_last = other == (*shape[1:], shape[0])
         remedy = "np.moveaxis(estimate, -1, 0)" if bands_last else "two images of the same bands and pixels"
-        raise UserError(f"the estimate has shape {estimate.shape} and the reference {reference.shape}; pass {remedy}")
-    return reference, estimate
+        raise UserError(f"the estimate has shape {other} and the reference {shape}; pass {remedy}")
+    return images["reference"], images["estimate"]
 
 
-def _looks_bands_last(shape: tuple[int, int, int]) -> bool:
-    """Tell (H, W, C) from (C, H, W) where no sensor makes it a (C, H, W); small arrays get the benefit of the doubt."""
+def _looks_bands_last(shape: tuple[int, ...]) -> bool:
+    """Whether a shape must be (H, W, C), because no sensor has a cube (C, H, W) of such sides; False where in doubt."""
     first, second, last = shape
     return 2 * last < min(first, second) and (first > MOST_BANDS or first == second >= 64)
 
@@ -257,7 +311,7 @@ def _band_mse(reference: ArrayLike, estimate: ArrayLike) -> np.ndarray:
 
 def _band_means(image: ArrayLike) -> np.ndarray:
     """Mean of each band (C,)."""
-    return np.mean(image, axis=(1, 2), dtype=np.float64)
+    return np.asarray(np.mean(np.asarray(image), axis=(1, 2), dtype=np.float64))
 
 
 def _relative_rmse(reference: ArrayLike, estimate: ArrayLike) -> float:
@@ -311,8 +365,8 @@ def _mean_ssim(
     total = 0.0
     for start in range(0, width, step):
         columns = slice(start, min(start + step, width) + margin)
-        strips = (image[:, columns].astype(np.float64) for image in (x, y))
-        similarity = _ssim_map(*strips, window, data_range, scale)
+        strip_x, strip_y = (image[:, columns].astype(np.float64) for image in (x, y))
+        similarity = _ssim_map(strip_x, strip_y, window, data_range, scale)
         total += similarity.sum() if counts is None else similarity[counts[:, start : start + step]].sum()
     return float(total / (height * width if counts is None else np.count_nonzero(counts)))
 
@@ -337,36 +391,7 @@ def _smooth(image: np.ndarray, window: np.ndarray) -> np.ndarray:
     return ndimage.correlate1d(down @ image, window, axis=1)[:, radius:-radius]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is printed: its name in tables, unit, direction and number of decimals."""
-
-    label: str
-    unit: str
-    higher_better: bool
-    digits: int
-
-
-WALD = {
-    "psnr": Metric("PSNR", "dB", True, 2),
-    "mpsnr": Metric("mPSNR", "dB", True, 2),
-    "ssim": Metric("SSIM", "", True, 4),
-    "sam": Metric("SAM", "°", False, 3),
-    "rase": Metric("RASE", "%", False, 3),
-    "rmse": Metric("RMSE", "", False, 4),
-    "ergas": Metric("ERGAS", "", False, 4),
-}
-
-
-PAPER = {
-    f"paper_{name}": replace(WALD[name], label=f"{WALD[name].label} (paper)")
-    for name in ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
-}
-
-
-METRICS = WALD | PAPER
-"""Every metric column, as `smifbench.metrics.score` orders them, with the decimals of the published tables."""
-
-
-CONVENTIONS = {"wald": "", "paper": "paper_"}
-"""Conventions and the prefix of their columns."""
+WALD, PAPER = (
+    {name: each for name, each in METRICS.items() if each.convention == convention} for convention in CONVENTIONS
+)
+"""The metrics of each convention."""

@@ -1,39 +1,64 @@
-"""Finds methods/*.py and datasets/*.py and builds what they hold.
+"""Finds methods/*.py and datasets/*.py, the suite's and those of the current directory, and builds what they hold.
 
 A plug-in is a file without a leading underscore. It is loaded under a private package name, because `datasets` and
-`methods` are common names that other packages on the path may carry too.
+`methods` are common names that other packages on the path may carry too. Private files that it imports
+(`from ._layers import ...`) are looked for in its own folder first, then in the suite's.
 """
 
 import ast
+import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
+from smifbench.places import ROOT
 
 if TYPE_CHECKING:
     from smifbench.method import FusionMethod
 
-ROOT = Path(__file__).resolve().parent.parent
+KINDS = {"methods": "method", "datasets": "data set"}
+"""Folders of plug-ins, and what they hold."""
+
+
+def folders(folder: str) -> list[Path]:
+    """Where plug-ins of `folder` ("methods" or "datasets") lie: with the suite, and in the current directory."""
+    return list(dict.fromkeys([ROOT / folder, *(path for path in [Path.cwd() / folder] if path.is_dir())]))
 
 
 def names(folder: str) -> list[str]:
     """Sorted plug-in names of `folder` ("methods" or "datasets")."""
-    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_"))
+    paths = [path for home in folders(folder) for path in home.glob("*.py")]
+    return sorted({path.stem for path in paths if not path.stem.startswith("_")})
+
+
+def source(folder: str, name: str) -> Path:
+    """File of a plug-in; raises UserError for an unknown name, or one that exists twice."""
+    if name not in names(folder):
+        raise unknown(KINDS[folder], name, names(folder))
+    found = [path for home in folders(folder) if (path := home / f"{name}.py").is_file()]
+    if len(found) > 1:
+        raise UserError(f"{KINDS[folder]} '{name}' exists twice, as {found[0]} and {found[1]}; rename one of the files")
+    return found[0]
 
 
 def sources(folder: str, name: str) -> list[Path]:
-    """Return the plug-in's file and the private files of the same folder that it imports, directly or not."""
+    """Return the plug-in's file and the private files that it imports, directly or not; none for an unknown name."""
+    if name not in names(folder):
+        return []
+    file = source(folder, name)
     found: list[Path] = []
-    pending = [f"{name}.py"]
+    pending = [file.name]
     while pending:
-        path = ROOT / folder / pending.pop()
-        if path.exists() and path not in found:
+        module = pending.pop()
+        path = next((path for home in _homes(file) if (path := home / module).is_file()), None)
+        if path and path not in found:
             found.append(path)
             for node in ast.walk(_parsed(path)):
                 if isinstance(node, ast.ImportFrom) and node.level == 1:
@@ -42,26 +67,50 @@ def sources(folder: str, name: str) -> list[Path]:
     return found
 
 
+def bibtex(folder: str, key: str) -> str:
+    """Return the BibTeX entry `key` of the files `references.bib` beside the plug-ins, or "" where they have none."""
+    files = [path for home in folders(folder) if (path := home / "references.bib").is_file()]
+    text = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+    head = re.search(rf"@\w+\s*{{\s*{re.escape(key)}\s*,", text)
+    if not head:
+        return ""
+    depth = 0
+    for place in range(text.index("{", head.start()), len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[head.start() : place + 1]
+    return ""
+
+
 def dataset_class(name: str) -> type[DataSet]:
     """Return the class of `datasets/<name>.py`; raises UserError for an unknown name or a broken file."""
-    return _only_class("datasets", "data set", name, DataSet)
+    return _only_class("datasets", name, DataSet)
 
 
 def build_dataset(name: str, **options: object) -> DataSet:
     """Build the data set of `datasets/<name>.py`; raises UserError for an unknown name or option."""
     cls = dataset_class(name)
-    known = _options(cls)
+    known = dataset_options(name)
     for option in options:
         if option not in known:
             raise unknown(f"option of data set {name}", option, known)
-    return cls(**options)
+    dataset = cls(**options)
+    _check_stated(source("datasets", name), dataset, ("title", "citation", "licence", "homepage"))
+    return dataset
+
+
+def dataset_options(name: str) -> dict[str, object]:
+    """Options of a data set's reader with their defaults."""
+    return _options(dataset_class(name))
 
 
 def method_class(name: str) -> "type[FusionMethod]":
     """Return the method class of `methods/<name>.py`; raises UserError for an unknown name or a broken file."""
     from smifbench.method import FusionMethod
 
-    return _only_class("methods", "method", name, FusionMethod)
+    cls = _only_class("methods", name, FusionMethod)
+    _check_stated(source("methods", name), cls, ("title", "citation"))
+    return cls
 
 
 def method_options(cls: "type[FusionMethod]") -> dict[str, object]:
@@ -84,22 +133,25 @@ def _options(cls: type) -> dict[str, object]:
     return {parameter.name: parameter.default for parameter in inspect.signature(cls).parameters.values()}
 
 
-def _only_class(folder: str, kind: str, name: str, base: type) -> type:
-    if name not in names(folder):
-        raise unknown(kind, name, names(folder))
+def _check_stated(file: Path, plugin: object, attributes: tuple[str, ...]) -> None:
+    for attribute in attributes:
+        if not isinstance(getattr(plugin, attribute, None), str):
+            raise UserError(f'{_shown(file)} must state what tables print: add {attribute} = "..." to its class')
+
+
+def _only_class(folder: str, name: str, base: type) -> type:
+    file = source(folder, name)
     try:
-        module = importlib.import_module(f"{_package(folder)}.{name}")
+        module = importlib.import_module(f"{_package(file)}.{name}")
     except (SyntaxError, ImportError) as error:
-        raise UserError(f"{folder}/{name}.py cannot be imported: {error}") from error
+        raise UserError(f"{_shown(file)} cannot be imported: {error}") from error
     found = [
         value
         for key, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__ and key[0] != "_"
     ]
     if len(found) != 1:
-        raise UserError(
-            f"{folder}/{name}.py must hold exactly one public subclass of {base.__name__}, not {len(found)}"
-        )
+        raise UserError(f"{_shown(file)} must hold exactly one public subclass of {base.__name__}, not {len(found)}")
     return found[0]
 
 
@@ -107,13 +159,26 @@ def _parsed(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except SyntaxError as error:
-        raise UserError(f"{path.parent.name}/{path.name} cannot be read as Python: {error}") from error
+        raise UserError(f"{_shown(path)} cannot be read as Python: {error}") from error
 
 
-def _package(folder: str) -> str:
-    name = f"_smifbench_{folder}"
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _homes(file: Path) -> list[Path]:
+    """Folders in which a plug-in's file finds what it imports."""
+    return list(dict.fromkeys([file.parent, ROOT / file.parent.name]))
+
+
+def _package(file: Path) -> str:
+    """Return the name of the package that the plug-in `file` is a module of, and make that package."""
+    homes = [str(home) for home in _homes(file)]
+    name = f"_smifbench_{file.parent.name}"
+    if homes[1:]:
+        name += f"_{hashlib.sha256(homes[0].encode()).hexdigest()[:8]}"
     if name not in sys.modules:
         spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(ROOT / folder)]
+        spec.submodule_search_locations = homes
         sys.modules[name] = importlib.util.module_from_spec(spec)
     return name

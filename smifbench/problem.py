@@ -55,3 +55,12 @@ class FusionProblem:
             value = getattr(self, name)
             if value is not None and np.shape(value) != expected:
                 raise UserError(f"{name} has shape {np.shape(value)}, expected {expected}")
+
+    def as_json(self) -> dict:
+        """Return the fields as JSON holds them, arrays as lists."""
+        return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def of_json(cls, about: dict) -> "FusionProblem":
+        """Return the problem that `as_json` wrote."""
+        return cls(**{key: np.array(value) if isinstance(value, list) else value for key, value in about.items()})

@@ -14,7 +14,7 @@ from smifbench.method import PAPER_RECIPE
 BANDS, MSI_BANDS = 6, 2
 DEMO = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]
 
-notices = load("docs/notices.py")
+notices = load("maintenance/notices.py")
 
 every_method = pytest.mark.parametrize("name", plugins.names("methods"))
 every_network = pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""From a data set's files to prepared scenes."""
+"""Files of data sets are downloaded, read and written as prepared scenes."""

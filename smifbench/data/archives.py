@@ -1,4 +1,4 @@
-"""Archives that came from elsewhere: checked to their last byte, and unpacked only to where they belong."""
+"""Archives from the network: every byte is checked, and no member is written outside of its folder."""
 
 import gzip
 import hashlib
@@ -28,9 +28,9 @@ def check_zip(path: Path, needed: Collection[str] = (), directory_sha256: str | 
     path
         The archive.
     needed
-        Base names of the files that it must hold, in whatever folders.
+        Base names of the files that it must hold, in any of its folders.
     directory_sha256
-        SHA-256 of the central directory. As that holds the checksum of every member, it stands for the whole content.
+        SHA-256 of the central directory, which holds the checksum of every member and so decides the whole content.
 
     Raises
     ------
@@ -90,8 +90,9 @@ def unpack_tar(path: Path, folder: Path, wanted: Collection[str]) -> None:
     """
     for archive, member in _members(path):
         target = _target(folder, member.name, member.size, wanted)
-        if target and member.isfile():
-            _write(archive.extractfile(member), target)
+        content = archive.extractfile(member) if target else None  # None for a folder too
+        if target and content:
+            _write(content, target)
 
 
 def _target(folder: Path, name: str, size: int, wanted: Collection[str]) -> Path | None:

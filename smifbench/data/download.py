@@ -1,7 +1,7 @@
-"""Source files from the network: resumed, retried, checked and recorded, so that none is downloaded twice.
+"""Downloads of source files: broken ones are resumed, mirrors are tried, every file is checked and its hash recorded.
 
-The transfer is our own, on `requests`: pooch starts every attempt from the first byte, deletes what a broken one has
-brought, and knows one address a file.
+The transfer is written here on top of `requests`, because pooch cannot resume a broken download and takes one address
+for each file.
 """
 
 import errno
@@ -26,11 +26,11 @@ ATTEMPTS = 5
 """Attempts in a row that may bring no new byte before an address is given up."""
 
 BACKOFF_SECONDS = 1.0
-"""Pause after the first of them; it doubles with each."""
+"""Pause after the first such attempt; it doubles with each further one."""
 
 CONNECT_SECONDS = 20.0
 STALL_SECONDS = 60.0
-"""Silence after which a connection counts as dead."""
+"""Time without a byte after which a connection is given up."""
 
 CHUNK = 1 << 14
 """Bytes read at a time; a broken connection loses what it brought of its last chunk."""
@@ -38,7 +38,7 @@ CHUNK = 1 << 14
 
 @dataclass(frozen=True)
 class Source:
-    """A file as which a data set is given out.
+    """A file that a data set's owners publish.
 
     Parameters
     ----------
@@ -47,9 +47,9 @@ class Source:
     addresses
         Where it is served: the official address first, then mirrors with the same bytes.
     magic
-        What it begins with; one of several byte strings.
+        Byte strings of which the file must begin with one.
     check
-        Looks into the file and raises `Damaged`.
+        Function that reads the file and raises `Damaged` where it is not whole.
     size, sha256
         Its length in bytes and hash, where they are published.
     """
@@ -63,14 +63,14 @@ class Source:
 
 
 def obtain(sources: Sequence[Source], folder: Path, lock: Path, by_hand: str) -> None:
-    """See to it that one of `sources` lies verified in `folder`; download it if none is there.
+    """Verify what there is of `sources` in `folder`; where there is none, download the first that can be had.
 
     Parameters
     ----------
     sources
         Files that are each enough for the data set, the preferred one first.
     folder
-        Where they lie or shall lie. What an interrupted download brought stays in `.download` and is taken up again.
+        Where they are or are to be. An interrupted download is kept in its folder `.download` and resumed.
     lock
         JSON file with the SHA-256 of every file that has been verified once; later ones must equal it.
     by_hand
@@ -154,14 +154,14 @@ def _download(address: str, source: Source, folder: Path, lock: Path) -> None:
     try:
         sha256 = _verify(part, source, lock)
     except Damaged as reason:
-        part.unlink()  # going on from wrong bytes would never end well
+        part.unlink()  # so that the next attempt does not go on from wrong bytes
         raise _Unavailable(f"sent a file that {reason}") from reason
     path = part.replace(folder / source.name)
     _record(lock, source, sha256, path, address)
 
 
 def _transfer(address: str, part: Path, source: Source) -> None:
-    """Bring `part` to its full length, again and again from where the last attempt stopped."""
+    """Download until `part` has its full length; each attempt goes on where the last one stopped."""
     longest, fruitless = _length(part), 0
     while source.size is None or _length(part) < source.size:
         try:
@@ -179,7 +179,7 @@ def _transfer(address: str, part: Path, source: Source) -> None:
 
 
 def _receive(address: str, part: Path, source: Source) -> None:
-    """Make one request for what `part` still lacks and append what comes."""
+    """Make one request for the bytes that `part` still lacks and append them."""
     import requests
 
     have = _length(part)
@@ -187,7 +187,7 @@ def _receive(address: str, part: Path, source: Source) -> None:
     try:
         with requests.get(address, headers=headers, stream=True, timeout=(CONNECT_SECONDS, STALL_SECONDS)) as response:
             if have and response.status_code == 416:
-                return  # nothing lies beyond what we have; whether that is the file, its verification tells
+                return  # there are no more bytes; the verification tells whether these are the file
             start = _first_byte(response)
             if start > have:
                 raise _Unavailable("sent another part of the file than it was asked for")
@@ -209,7 +209,7 @@ def _receive(address: str, part: Path, source: Source) -> None:
 
 
 def _first_byte(response: "Response") -> int:
-    """Position in the file of the answer's first byte; a server that ignores ranges sends from 0."""
+    """Position in the file of the response's first byte: 0 from a server that ignores ranges."""
     status = response.status_code
     if status in (408, 429) or status >= 500:
         raise _Interrupted(f"answered {status} ({response.reason})")
@@ -224,7 +224,7 @@ def _first_byte(response: "Response") -> int:
 
 
 def _end(response: "Response", start: int, source: Source) -> int | None:
-    """Length of the whole file by the server's word, or None where it does not tell."""
+    """Length of the whole file as the server states it, or None where it does not."""
     length = response.headers.get("Content-Length", "")
     end = start + int(length) if length.isdigit() else None
     if source.size is not None and end not in (None, source.size):
@@ -242,7 +242,7 @@ def _checked_start(chunks: Iterator[bytes], source: Source) -> Iterator[bytes]:
 
 
 def _append(part: Path, chunks: Iterator[bytes], start: int, end: int | None, name: str) -> None:
-    """Append to `part` what is new in `chunks`, which begin at byte `start` of the file."""
+    """Append to `part` the bytes that it lacks of `chunks`, which begin at byte `start` of the file."""
     from tqdm import tqdm
 
     known = _length(part) - start
@@ -274,7 +274,7 @@ def _length(part: Path) -> int:
 
 
 def _in_words(error: "RequestException") -> str:
-    """What happened to a connection, without the names of classes."""
+    """Describe a failed connection in words, without names of Python classes."""
     import requests
 
     if isinstance(error, requests.exceptions.ConnectTimeout):

@@ -1,4 +1,4 @@
-"""Spectral responses: from a sensor's curves to the matrix (c, C) that mixes hyperspectral into multispectral bands.
+"""Spectral responses: matrices (c, C) that mix hyperspectral into multispectral bands, made from a sensor's curves.
 
 The named curves lie in `datasets/srf/*.csv`, a row for each wavelength.
 
@@ -11,15 +11,14 @@ The named curves lie in `datasets/srf/*.csv`, a row for each wavelength.
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from smifbench import plugins
 from smifbench.errors import UserError, unknown
-
-FOLDER = plugins.ROOT / "datasets" / "srf"
+from smifbench.places import RESPONSES
 
 NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "nikon_d700": ("nikon_d700", None),
@@ -33,7 +32,7 @@ NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
 
 
 LARGEST = 1e100
-"""Numbers of a response are below this, so that no sum of them overflows."""
+"""Limit of the numbers in a response, so that no sum of them overflows."""
 
 
 class Response(NamedTuple):
@@ -70,7 +69,7 @@ def load_response(name_or_path: str | Path) -> Response:
     """
     if name_or_path in NAMED:
         stem, keep = NAMED[name_or_path]
-        response = _read(FOLDER / f"{stem}.csv")
+        response = _read(RESPONSES / f"{stem}.csv")
         return response if keep is None else _select(response, keep)
     path = Path(name_or_path)
     if path.is_file():
@@ -83,7 +82,7 @@ def load_response(name_or_path: str | Path) -> Response:
 def spectral_response(
     response: Response | str | Path, wavelengths_nm: np.ndarray, bandwidths_nm: np.ndarray | float | None = None
 ) -> np.ndarray:
-    """Weights with which the bands of a hyperspectral image add up to those of a multispectral one.
+    """Compute the weights by which hyperspectral bands add up to multispectral ones.
 
     Parameters
     ----------
@@ -113,8 +112,8 @@ def spectral_response(
         weights = _sample(response, centres)
     else:
         weights = _mean_between(response, centres, _positive_widths(bandwidths_nm, len(centres), "bandwidths_nm"))
-    extents = [grid[curve > 0][[0, -1]] for curve in curves]
-    return _rows_to_one(weights, weights.any(axis=1), names, extents, centres)
+    extents = np.stack([grid[curve > 0][[0, -1]] for curve in curves])
+    return _rows_to_one(weights, (weights != 0).any(axis=1), names, extents, centres)
 
 
 def gaussian_response(centres_nm: np.ndarray, widths_nm: np.ndarray | float, wavelengths_nm: np.ndarray) -> np.ndarray:
@@ -162,8 +161,13 @@ def _mean_between(response: Response, centres: np.ndarray, widths: np.ndarray) -
     return (integral[:, 1] - integral[:, 0]) / widths
 
 
-def _rows_to_one(weights: np.ndarray, met: np.ndarray, names: list, extents: list, bands: np.ndarray) -> np.ndarray:
-    """Divide each row by its sum; refuse rows of response bands that have not `met` any hyperspectral band."""
+def _rows_to_one(
+    weights: np.ndarray, met: np.ndarray, names: Sequence[str], extents: np.ndarray, bands: np.ndarray
+) -> np.ndarray:
+    """Divide each row (C,) by its sum; raises UserError where a response band has `met` no hyperspectral band.
+
+    `extents` (c, 2) are the lowest and the highest wavelength of each response band.
+    """
     for name, (low, high), meets in zip(names, extents, met, strict=True):
         if not meets:
             raise UserError(

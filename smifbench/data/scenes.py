@@ -1,15 +1,14 @@
-"""Prepared scenes and simulated pairs on disk: the files through which the stages of the DAG talk.
+"""Prepared scenes on disk, from which pairs are simulated.
 
-A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]; `<scene>.json` beside it says what it is,
-and which of its pixels are missing: those hold the values of their nearest valid neighbours.
-A folder of pairs holds what one protocol makes of the scenes at one ratio: `<scene>.lr_hsi.npy`, `<scene>.hr_msi.npy`,
-`<scene>.hr_hsi.npy` where the protocol rescales the reference, and `problem.npz` with the responses.
+A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]. `<scene>.json` beside it holds its split,
+its hashes, the bands' wavelengths, the response of the multispectral sensor, and which pixels are missing: those hold
+the values of their nearest valid neighbours.
 """
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from smifbench.dataset import DataSet, File
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_json
 from smifbench.system.identity import array_hash, file_hash
-
-if TYPE_CHECKING:
-    pass
 
 
 def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) -> None:
@@ -65,22 +61,21 @@ def missing_of(sidecar: Mapping) -> np.ndarray | None:
 
 
 def prepare_missing(dataset: DataSet, name: str, scene: str, reason: str, target: Path) -> None:
-    """Write an empty array as the prepared scene of a data set that could not be had, and the reason beside it."""
+    """Write the prepared scene of a data set that could not be had: an empty array, and the reason beside it."""
     with replacing(target) as temporary, temporary.open("wb") as file:
         np.save(file, np.empty((0, 0, 0), np.float32))
     write_json(target.with_suffix(".json"), _identity(dataset, name, scene) | {"unavailable": reason})
 
 
 def _identity(dataset: DataSet, name: str, scene: str) -> dict:
-    """What a prepared scene is, apart from its values."""
+    """Name, data set, split and reader of a prepared scene."""
     reader = type(dataset).__module__.rpartition(".")[2]
     version = hashlib.sha256("".join(map(file_hash, plugins.sources("datasets", reader))).encode()).hexdigest()[:12]
     return {"name": scene, "dataset": name, "split": dataset.scenes()[scene], "reader": f"{reader} {version}"}
 
 
 def _content_hash(file: File) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return hashlib.sha256(file.read_bytes()).hexdigest() if isinstance(file, zipfile.Path) else file_hash(file)
 
 
 def _check_cube(cube: np.ndarray, name: str, bands: int) -> None:

@@ -1,1 +1,1 @@
-"""Wald's protocol: from prepared scenes to the pairs that methods fuse, and back from a pair to its operators."""
+"""Wald's protocol: prepared scenes are degraded to pairs, and a pair's PSF and response are estimated."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path) -> None:
     """Simulate LR-HSI and HR-MSI of the prepared scenes (.npy) and write them as the folder of pairs `target`.
 
-    A protocol that stretches the images does so by the extremes of all scenes: they are regions of one image then.
+    Where the protocol stretches images, the extremes are those of all scenes together, which are regions of one image.
     """
     from smifbench.degradation.operators import displace
     from smifbench.degradation.protocol import get_protocol
@@ -77,7 +77,7 @@ def blurred_from(missing: np.ndarray, psf: np.ndarray, ratio: int, border: str =
 
 
 def simulate_prepared(path: Path, protocol: "Protocol", ratio: int) -> "Simulated":
-    """Simulate the pair of a prepared scene (.npy), not stretched; the noise is the scene's own."""
+    """Simulate the pair of a prepared scene (.npy) without stretching it; the scene's name seeds the noise."""
     from smifbench.degradation.simulation import simulate
 
     sidecar = read_json(path.with_suffix(".json"))

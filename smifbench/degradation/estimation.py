@@ -1,13 +1,14 @@
 """PSF and SRF of a pair of images, estimated from the pair itself.
 
-Where the LR-HSI is Y = blur(Z) of a scene Z and the HR-MSI is M = gain * srf Z + offset, blurring the MSI to the grid
-of the HSI gives gain * srf Y + offset: two images that are both known, linear in the PSF for a given response and in
-the response for a given PSF. So both are found in turn, as in HySure (M. Simoes, J. Bioucas-Dias, L. B. Almeida,
+Let the LR-HSI be Y = blur(Z) of a scene Z, and the HR-MSI M = gain * srf Z + offset. Then blur(M) = gain * srf Y +
+offset, in which M and Y are known. The equation is linear in the PSF where the response is given, and in the response
+where the PSF is given, so the two are fitted in turn, as in HySure (M. Simoes, J. Bioucas-Dias, L. B. Almeida,
 J. Chanussot, "A Convex Formulation for Hyperspectral Image Superresolution via Subspace-Based Regularization", IEEE
 TGRS 53(6):3373-3388, 2015), each by least squares with a penalty on differences of neighbouring weights. Weights are
 non-negative, as in CNMF's estimate of the response (N. Yokoya, N. Mayumi, A. Iwasaki, "Cross-Calibration for Data
-Fusion of EO-1/Hyperion and Terra/ASTER", IEEE JSTARS 6(2):419-426, 2013). Written from these papers; that twofold
-cross-validation decides how smooth the weights are, and when an MSI band gets an offset, is of this file.
+Fusion of EO-1/Hyperion and Terra/ASTER", IEEE JSTARS 6(2):419-426, 2013). Written from these papers; two choices are
+not theirs: twofold cross-validation decides how smooth the weights are, and an MSI band gets an offset only where that
+halves its residual.
 
 Noise in the HSI draws the response towards bands of more contrast. On 720 LR pixels of Indian Pines (40 bands, MSI of
 four narrow bands, ratio 4) the relative error of the PSF is below 0.12 at 40 dB and below 0.3 at 30 dB, that of the
@@ -16,7 +17,6 @@ response below 0.45 and 0.75; with broad bands and a dozen materials it is below
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,14 +29,14 @@ from smifbench.degradation.protocol import PROTOCOLS
 from smifbench.errors import UserError
 
 SMOOTHNESS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Weights that the penalty may have beside the mean energy of a regressor; cross-validation picks one."""
+"""Candidates for the weight of the penalty, relative to the mean energy of a regressor; cross-validation picks one."""
 
 MOST_ROUNDS = 20
 STILL = 2e-3
-"""Response and PSF take turns until the PSF moves by less than this fraction, at most 20 times."""
+"""Response and PSF are fitted in turn until the PSF changes by less than this fraction, at most `MOST_ROUNDS` times."""
 
 MOST_WINDOWS = 20_000
-"""LR pixels that the PSF is fitted to; a larger scene is thinned out."""
+"""LR pixels that the PSF is fitted to at most; of a larger scene every second, third, ... row and column is taken."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Operators:
     srf
         (c, C), non-negative, rows sum to 1.
     gain, offset
-        (c,) for each MSI band, in the images' units: what the two sensors' calibrations differ by.
+        (c,), one of each for every MSI band, in the images' units: how the two sensors' calibrations differ.
     """
 
     psf: np.ndarray
@@ -59,7 +59,7 @@ class Operators:
     offset: np.ndarray
 
     def calibrated(self, hr_msi: np.ndarray) -> np.ndarray:
-        """Return the MSI (c, H, W) float32 as `srf` makes it from the scene: (hr_msi - offset) / gain."""
+        """Return (hr_msi - offset) / gain, the MSI (c, H, W) float32 that `srf` alone makes of the scene."""
         offset, gain = self.offset[:, None, None], self.gain[:, None, None]
         return ((hr_msi - offset) / gain).astype(np.float32)
 
@@ -77,20 +77,20 @@ def estimate(
     Parameters
     ----------
     lr_hsi, hr_msi
-        (C, H/r, W/r) and (c, H, W) of one scene, finite. The bands of `lr_hsi` are in order of wavelength, or the
-        response is smoothed over the wrong neighbours.
+        (C, H/r, W/r) and (c, H, W) of one scene, finite. The bands of `lr_hsi` must be in order of wavelength, because
+        the response is smoothed over neighbouring bands.
     ratio
         Spatial ratio r.
     psf, srf
         (k, k) and (c, C) where known, rows of `srf` with sum 1; None estimates them. An estimated PSF has 3r x 3r
-        weights, so that a misregistration of up to half an LR pixel or so is found, as a kernel off its centre.
+        weights, wide enough to show a misregistration of about half an LR pixel as a kernel off its centre.
     usable
         LR pixels (H/r, W/r) to estimate from, where others or what the MSI shows around them are missing; None for all.
 
     Returns
     -------
     Operators
-        All four. An MSI band has an offset other than 0 only where that at least halves its squared residual.
+        PSF, response, gains and offsets. An offset is 0 unless it at least halves the band's squared residual.
 
     Raises
     ------
@@ -133,15 +133,15 @@ def estimate_srf(
     Parameters
     ----------
     lr_hsi, lr_msi
-        (C, h, w) and (c, h, w) on one grid, float64.
+        (C, h, w) and (c, h, w) of the same pixels, float64.
     usable
         Pixels (h, w) that count; None for all.
 
     Returns
     -------
     weights, offset
-        (c, C), non-negative and smooth over neighbouring bands, whose rows sum to the bands' gains; and (c,), 0 where
-        an offset does not at least halve the squared residual: noise in the HSI alone makes a small one look useful.
+        (c, C), non-negative and smooth over neighbouring bands, whose rows sum to the bands' gains; and (c,), 0 unless
+        an offset at least halves the squared residual, because noise in the HSI makes small offsets look useful.
     """
     steps = np.diff(np.eye(len(lr_hsi)), axis=0)
     fits = [_fit_band(lr_hsi, band, steps, usable) for band in lr_msi]
@@ -149,7 +149,7 @@ def estimate_srf(
 
 
 def estimate_psf(lr_msi: np.ndarray, hr_msi: np.ndarray, ratio: int, usable: np.ndarray | None = None) -> np.ndarray:
-    """Fit the weights with which windows of an HR image add up to the pixels of its LR version.
+    """Fit the weights by which the pixels of an HR image's windows add up to the pixels of its LR version.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def estimate_psf(lr_msi: np.ndarray, hr_msi: np.ndarray, ratio: int, usable: np.
     halves = [_Moments.zero(side**2) for _ in range(2)]
     for band in range(len(pixels)):
         for half, rows in enumerate((slice(0, None, 2 * step), slice(step, None, 2 * step))):
-            # The weights sum to 1, so a window's mean can be taken from both sides; what remains is the detail.
+            # The weights sum to 1, so that subtracting a window's mean from both sides keeps the equation.
             details = _counted(windows[band, rows, ::step], counted, (rows, slice(None, None, step)))
             details = details.reshape(-1, side**2)
             means = details.mean(1)
@@ -190,8 +190,9 @@ def _counted(values: np.ndarray, counted: np.ndarray | None, part: tuple[slice, 
     return values if counted is None else values[counted[part]]
 
 
-class _Moments(NamedTuple):
-    """A least-squares problem |X w - y|^2 = w' Q w - 2 w' b + p: Q (n, n), b (n,) and p."""
+@dataclass(frozen=True)
+class _Moments:
+    """A least-squares problem |X w - y|^2 = w' Q w - 2 w' b + p, as Q = X' X (n, n), b = X' y (n,) and p = y' y."""
 
     quadratic: np.ndarray
     linear: np.ndarray
@@ -200,22 +201,22 @@ class _Moments(NamedTuple):
     @classmethod
     def of(cls, regressors: np.ndarray, target: np.ndarray, weight: float = 1.0) -> "_Moments":
         """Moments of X (m, n) and y (m,), times a weight."""
-        products = regressors.T @ regressors, regressors.T @ target, float(target @ target)
-        return cls(*(weight * product for product in products))
+        quadratic, linear = regressors.T @ regressors, regressors.T @ target
+        return cls(weight * quadratic, weight * linear, weight * float(target @ target))
 
     @classmethod
     def zero(cls, count: int) -> "_Moments":
         return cls(np.zeros((count, count)), np.zeros(count), 0.0)
 
     def __add__(self, other: "_Moments") -> "_Moments":
-        return _Moments(*(mine + its for mine, its in zip(self, other, strict=True)))
+        return _Moments(self.quadratic + other.quadratic, self.linear + other.linear, self.power + other.power)
 
     def residual(self, weights: np.ndarray) -> float:
         return float(weights @ self.quadratic @ weights - 2 * weights @ self.linear + self.power)
 
 
 def _smooth_fit(halves: Sequence[_Moments], steps: np.ndarray, total: float | None = None) -> np.ndarray:
-    """Fit two halves of the data by weights as smooth as lets each half predict the other best."""
+    """Fit weights to both halves of the data, as smooth as makes the fit to either half predict the other best."""
     first, second = halves
 
     def error(smoothness: float) -> float:
@@ -227,11 +228,14 @@ def _smooth_fit(halves: Sequence[_Moments], steps: np.ndarray, total: float | No
 
 
 def _smooth_nnls(data: _Moments, steps: np.ndarray, smoothness: float, total: float | None) -> np.ndarray:
-    """Non-negative weights of least residual plus smoothness * |steps w|^2, relative to the data, with sum `total`."""
+    """Find the non-negative weights of least residual + smoothness * energy * |steps w|^2.
+
+    The energy is the mean over the regressors, so that smoothness has no unit. `total` is what the weights sum to.
+    """
     energy = np.trace(data.quadratic) / len(data.linear) or 1.0
     quadratic = data.quadratic + energy * (smoothness * steps.T @ steps + 1e-10 * np.eye(len(data.linear)))
     linear = data.linear
-    if total is not None:  # a penalty so heavy that the sum holds to three digits
+    if total is not None:  # as a penalty, heavy enough for the sum to hold to three digits
         quadratic, linear = quadratic + 1e3 * energy, linear + 1e3 * energy * total
     root = linalg.cholesky(quadratic)
     return nnls(root, linalg.solve_triangular(root, linear, trans="T"), maxiter=30 * len(linear))[0]
@@ -240,7 +244,7 @@ def _smooth_nnls(data: _Moments, steps: np.ndarray, smoothness: float, total: fl
 def _fit_band(
     regressors: np.ndarray, band: np.ndarray, steps: np.ndarray, usable: np.ndarray | None
 ) -> tuple[np.ndarray, float]:
-    """Weights (C,) and offset of one MSI band (h, w) over (C, h, w); the offset is 0 unless it halves the residual."""
+    """Fit one MSI band (h, w) by HSI bands (C, h, w): weights (C,) and an offset, 0 unless it halves the residual."""
     if usable is not None:  # two halves of what counts, as lines of an image
         pixels = np.flatnonzero(usable)[: np.count_nonzero(usable) // 2 * 2].reshape(-1, 2).T
         regressors, band = regressors.reshape(len(regressors), -1)[:, pixels], band.ravel()[pixels]
@@ -257,13 +261,13 @@ def _fit_band(
 
 
 def _gains(modelled: np.ndarray, lr_msi: np.ndarray, usable: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Gain and offset (c,) of each MSI band over what a known response makes of the HSI, both (c, h, w)."""
+    """Fit gains and offsets (c,) of MSI bands (c, h, w) to the same bands as a known response makes them of the HSI."""
     steps = np.zeros((0, 1))
     fits = [_fit_band(model[None], band, steps, usable) for model, band in zip(modelled, lr_msi, strict=True)]
     return np.array([weights[0] for weights, _ in fits]), np.array([offset for _, offset in fits])
 
 
 def _steps_2d(side: int) -> np.ndarray:
-    """Differences of neighbouring weights of a (side, side) kernel, those across its border to zero included."""
+    """Matrix that takes differences of neighbouring weights of a (side, side) kernel, with zeros beyond its border."""
     steps = np.eye(side + 1, side) - np.eye(side + 1, side, -1)
     return np.vstack([np.kron(steps, np.eye(side)), np.kron(np.eye(side), steps)])

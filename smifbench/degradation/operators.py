@@ -54,7 +54,7 @@ def blur_decimate(hr_hsi: Tensor, psf: np.ndarray, ratio: int, border: str = "re
             return wide
         own = blur_decimate(hr_hsi, _own_block(psf, ratio), ratio, "replicate")
         return torch.where(_interior(wide, psf, ratio), wide, own)
-    return sum(
+    return _sum(
         _gather(_gather(hr_hsi, -2, rows, ratio, border), -1, columns, ratio, border)
         for rows, columns in _separable_terms(psf)
     )
@@ -70,7 +70,7 @@ def blur_decimate_adjoint(lr_hsi: Tensor, psf: np.ndarray, ratio: int, border: s
         return blur_decimate_adjoint(wide, psf, ratio, "replicate") + blur_decimate_adjoint(
             lr_hsi - wide, _own_block(psf, ratio), ratio, "replicate"
         )
-    return sum(
+    return _sum(
         _scatter(_scatter(lr_hsi, -1, columns, ratio, border), -2, rows, ratio, border)
         for rows, columns in _separable_terms(psf)
     )
@@ -83,6 +83,14 @@ def apply_srf(hr_hsi: Tensor, srf: np.ndarray | Tensor) -> Tensor:
     if srf.ndim != 2 or srf.shape[1] != bands:
         raise UserError(f"srf has shape {tuple(srf.shape)}; a scene of {bands} bands needs (msi_bands, {bands})")
     return (srf @ hr_hsi.flatten(-2)).unflatten(-1, sides)
+
+
+def _sum(terms: Iterator[Tensor]) -> Tensor:
+    """Add up tensors, at least one."""
+    total = next(terms)
+    for term in terms:
+        total = total + term
+    return total
 
 
 def _gather(image: Tensor, dim: int, taps: list[float], ratio: int, border: str) -> Tensor:
@@ -110,14 +118,15 @@ def _resized(image: Tensor, dim: int, length: int) -> list[int]:
 
 
 def _entries(dim: int, length: int, taps: list[float], ratio: int, border: str) -> Iterator[tuple[tuple, tuple, float]]:
-    """Nonzero entries of the banded matrix, one tap at a time: indices of LR pixels and of the HR pixels they weigh.
+    """Yield the nonzero entries of the banded matrix, one tap at a time: indices of LR pixels, of HR pixels, weight.
 
-    Copying a scene to pad it would cost more than the blur, so the LR pixels that look beyond it come one by one.
+    LR pixels whose HR pixel lies beyond the scene come one by one, because padding a copy of the scene for them would
+    take longer than the blur.
     """
     others = [slice(None)] * (-1 - dim)
     count = length // ratio
     for offset, weight in enumerate(taps, (ratio - len(taps)) // 2):
-        if not weight:  # a zero-padded window must not see what lies under its zeros
+        if not weight:  # so that pixels under a window's zeros cannot matter, even where they are NaN
             continue
         first = min(count, max(0, -(offset // ratio)))
         last = max(first, min(count, -((offset - length) // ratio)))
@@ -132,7 +141,7 @@ def _entries(dim: int, length: int, taps: list[float], ratio: int, border: str) 
 
 
 def _stand_in(pixel: int, length: int, border: str) -> int:
-    """Which pixel of the scene is seen in the place of one beyond it."""
+    """Index of the pixel of the scene that `border` puts in the place of one beyond it."""
     if border == "circular":
         return pixel % length
     if border == "replicate":
@@ -161,7 +170,7 @@ def _separable_terms(psf: np.ndarray) -> list[tuple[list[float], list[float]]]:
 
 
 def _own_block(psf: np.ndarray, ratio: int) -> np.ndarray:
-    """The part (r, r) of a larger psf on its own block, normalised to sum 1."""
+    """Cut out the (r, r) weights of a larger psf that lie on the LR pixel's own block, scaled to sum 1."""
     margin = (len(psf) - ratio) // 2
     inner = psf[margin : margin + ratio, margin : margin + ratio]
     if not inner.sum() > 0:
@@ -170,7 +179,7 @@ def _own_block(psf: np.ndarray, ratio: int) -> np.ndarray:
 
 
 def _interior(lr_hsi: Tensor, psf: np.ndarray, ratio: int) -> Tensor:
-    """Mask (h, w) of the LR pixels that see nothing beyond the scene."""
+    """Mask (h, w) of the LR pixels whose windows lie inside the scene."""
     margin = math.ceil(overhang(psf, ratio) / ratio)
     rows, columns = (torch.arange(side, device=lr_hsi.device) for side in lr_hsi.shape[-2:])
     inside = [(axis >= margin) & (axis < len(axis) - margin) for axis in (rows, columns)]
@@ -178,7 +187,7 @@ def _interior(lr_hsi: Tensor, psf: np.ndarray, ratio: int) -> Tensor:
 
 
 def overhang(psf: np.ndarray, ratio: int) -> int:
-    """Pixels by which the weights that are not zero reach beyond the block, on the side where that is farthest."""
+    """Return how many pixels the nonzero weights reach beyond the block, on the side where that is most."""
     margin = (len(psf) - ratio) // 2
     used = np.flatnonzero(np.any(psf, axis=0) | np.any(psf, axis=1))
     return max(0, margin - int(used[0]), int(used[-1]) + 1 - ratio - margin)
@@ -195,13 +204,16 @@ def displace(psf: np.ndarray, distance: tuple[float, float]) -> np.ndarray:
 
 
 def smear(psf: np.ndarray, way: tuple[float, float]) -> np.ndarray:
-    """Mean of a kernel displaced along a (row, column) way about its place, in steps of a quarter pixel or less."""
+    """Smear a kernel evenly along a (row, column) way, centred on its place, in steps of a quarter pixel or less."""
     if not any(way):
         return psf
     reach = math.ceil(max(map(abs, way)) / 2)
     count = 8 * reach + 1
-    moved = [displace(psf, (place * way[0], place * way[1])) for place in np.linspace(-0.5, 0.5, count)]
-    return sum(np.pad(kernel, (len(psf) - len(kernel)) // 2 + reach) for kernel in moved) / count
+    total = np.zeros(tuple(side + 2 * reach for side in psf.shape))
+    for place in np.linspace(-0.5, 0.5, count):
+        moved = displace(psf, (place * way[0], place * way[1]))
+        total += np.pad(moved, (len(psf) - len(moved)) // 2 + reach)
+    return total / count
 
 
 def _check_operator(psf: np.ndarray, ratio: int, border: str) -> None:

@@ -1,4 +1,4 @@
-"""Folders of simulated pairs: what one protocol makes of a data set's scenes at one ratio, as the later stages read it.
+"""Folders of simulated pairs, read: each holds a data set's scenes as one protocol degrades them at one ratio.
 
 A folder holds `<scene>.lr_hsi.npy`, `<scene>.hr_msi.npy`, `<scene>.hr_hsi.npy` where the protocol rescales the
 reference, `problem.npz` with the responses, and `pairs.json`. A scene with missing pixels has `<scene>.missing.npy` and
@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +17,10 @@ from smifbench.problem import FusionProblem
 from smifbench.system.files import read_json, whole
 from smifbench.system.identity import array_hash
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class Pair:
-    """One scene as a method meets it: arrays (C, H, W), (C, H/r, W/r), (c, H, W), with its name, split and hash.
+    """One scene: its name, its split, reference (C, H, W), LR-HSI (C, H/r, W/r), HR-MSI (c, H, W) and their hash.
 
     `missing` (H, W) marks pixels without a value, which hold those of their neighbours, and `lr_missing` (H/r, W/r) the
     LR pixels whose blur saw one of them; both are None for a scene that is whole.
@@ -51,7 +47,7 @@ class Pair:
 
 
 def unavailable(folder: Path) -> str:
-    """Return why there are no pairs in a folder of pairs: the reason why its data set could not be had, else ""."""
+    """Return the reason why a folder of pairs holds none, because its data set could not be had; "" where it does."""
     return _about(folder)["unavailable"]
 
 
@@ -79,12 +75,12 @@ def load_pairs(folder: Path, split: str) -> list[Pair]:
 
 
 def _about(folder: Path) -> dict:
-    """Return what `degrade` wrote down of a folder of pairs."""
+    """Return `pairs.json` as `degrade` wrote it."""
     return read_json(folder / "pairs.json", folder)
 
 
 def data_id(images: Iterable[np.ndarray]) -> str:
-    """Short name of a pair's values: twelve digits that change when any of its images does."""
+    """Short hash of a pair's images: twelve digits that change when any value does."""
     return hashlib.sha256("".join(map(array_hash, images)).encode()).hexdigest()[:12]
 
 

@@ -1,10 +1,11 @@
-"""Protocols: named, versioned recipes of Wald's degradation, as values.
+"""Protocols: named and versioned sets of choices by which a scene is degraded to a pair.
 
 A changed protocol is named by what changes: `block-gauss-s2/1+snr_hsi_db=30+misregistration=0.5,0.5`.
 """
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -46,25 +47,26 @@ class Protocol:
         How far the kernel's centre lies below and to the right of the block's centre, in pixels, or `"first-pixel"`
         for a kernel centred on the block's first pixel.
     motion
-        (row, column) way in pixels by which the kernel is smeared evenly, as if the sensor moved while it looked.
+        (row, column) way in pixels along which the kernel is smeared evenly, as by a sensor that moves during exposure.
     border
-        What a window sees beyond the scene: `"circular"`, `"reflect"` (without repeating the edge), `"replicate"`; or
-        `"own-block"`, where LR pixels along the border weigh only their own block, by the same kernel normalised anew.
+        What windows that reach beyond the scene hold there: `"circular"`, `"reflect"` (without repeating the edge),
+        `"replicate"`; or `"own-block"`: LR pixels along the border weigh only their own block, by the same kernel
+        scaled to sum 1.
     misregistration
-        (row, column) distance in pixels by which the LR-HSI looks too far down and right. The HR-MSI stays on the grid
-        of the reference and `psf` keeps silent about it. Fractions interpolate linearly.
+        (row, column) distance in pixels by which the LR-HSI lies too far down and right. The HR-MSI stays on the grid
+        of the reference, and `psf` does not contain the distance. Fractions interpolate linearly.
     response, response_shift_nm
-        Name or path of a spectral response (`smifbench.spectral`) in place of the data set's, and how far either lies
-        towards longer wavelengths; a shift interpolates linearly between the bands.
+        Name or path of a spectral response (see `smifbench.data.responses`) to use instead of the data set's, and the
+        distance by which the response in use is moved towards longer wavelengths, interpolated linearly.
     snr_hsi_db, snr_msi_db
-        Signal-to-noise ratio 10 log10(mean(signal^2) / variance) of white Gaussian noise, reached in every band; None
-        adds none.
+        Signal-to-noise ratio 10 log10(mean(signal^2) / variance) of white Gaussian noise, the same in every band; None
+        adds no noise.
     clip
         (lowest, highest) value of LR-HSI and HR-MSI, enforced after the noise; None leaves them.
     scaling
-        `"none"`, or `"separate-minmax"`: reference, LR-HSI and HR-MSI are at last stretched to [0,1] each on its own,
-        band by band over the image that is degraded (a region, where a scene is cut into regions), after which the
-        LR-HSI is no longer the blurred reference nor the MSI a mixture of its bands.
+        `"none"`, or `"separate-minmax"`: at the end, reference, LR-HSI and HR-MSI are each stretched to [0,1], band by
+        band, by the band's extremes over the images that are degraded together. The LR-HSI is then no longer the
+        blurred reference, nor the MSI a mixture of its bands.
 
     Raises
     ------
@@ -93,13 +95,13 @@ class Protocol:
             raise unknown("scaling", self.scaling, SCALINGS)
         for name, words, valid in (
             ("size", ("r", "2r"), isinstance(self.size, int) and self.size >= 1),
-            ("sigma", ("fwhm=r",), all(map(_is_width, self._sigmas))),
+            ("sigma", ("fwhm=r",), len(self._sigmas) == 2 and all(map(_is_width, self._sigmas))),
             ("shift", ("first-pixel",), _is_number(self.shift)),
         ):
             value = getattr(self, name)
             if not valid and value not in words:
-                words = " or ".join(map(repr, words))
-                raise UserError(f"protocol {self.id}: {name} must be a number of pixels or {words}, not {value!r}")
+                known = " or ".join(map(repr, words))
+                raise UserError(f"protocol {self.id}: {name} must be a number of pixels or {known}, not {value!r}")
         for name in ("misregistration", "motion"):
             value = getattr(self, name)
             if not isinstance(value, tuple) or len(value) != 2 or not all(map(_is_number, value)):
@@ -115,19 +117,19 @@ class Protocol:
         Raises UserError where the kernel's taps would fall between pixels.
         """
         check_ratio(ratio)
-        size = {"r": ratio, "2r": 2 * ratio - ratio % 2}.get(self.size, self.size)
-        centre = 0.0 if self.shift == "first-pixel" else (ratio - 1) / 2 + self.shift
-        first = centre - (size - 1) / 2
-        if first != int(first):
+        size = self.size if isinstance(self.size, int) else {"r": ratio, "2r": 2 * ratio - ratio % 2}[self.size]
+        centre = 0.0 if isinstance(self.shift, str) else (ratio - 1) / 2 + self.shift
+        begin = centre - (size - 1) / 2
+        if begin != int(begin):
             raise UserError(
                 f"protocol {self.id}: at ratio {ratio} a kernel of {size} pixels centred on pixel {centre:g} of its "
                 "block has its taps between pixels; change its size by one or its shift by half a pixel"
             )
-        first = int(first)
+        first = int(begin)
         reach = max(0, -first, first + size - ratio)
         taps = np.zeros((2, ratio + 2 * reach))
         for axis, sigma in enumerate(self._sigmas):
-            sigma = ratio / FWHM_PER_SIGMA if sigma == "fwhm=r" else sigma
+            sigma = ratio / FWHM_PER_SIGMA if isinstance(sigma, str) else sigma
             taps[axis, first + reach : first + reach + size] = np.exp(
                 -0.5 * ((first + np.arange(size) - centre) / sigma) ** 2
             )
@@ -146,8 +148,8 @@ class Protocol:
         return shifted / shifted.sum(axis=1, keepdims=True)
 
     @property
-    def _sigmas(self) -> tuple:
-        return self.sigma if isinstance(self.sigma, tuple) and len(self.sigma) == 2 else (self.sigma, self.sigma)
+    def _sigmas(self) -> tuple[float | str, float | str]:
+        return self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
 
     def reach(self, ratio: int) -> int:
         """HR pixels that an LR pixel sees beyond its own block, misregistration included: a split's guard band."""
@@ -157,8 +159,8 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {
     protocol.id: protocol
     for protocol in (
-        # DHIF-Net (Huang et al., IEEE TCI 2022): the window is the block itself, so no border exists and patches agree
-        # with the whole scene.
+        # DHIF-Net (Huang et al., IEEE TCI 2022): the window is the block itself, so no window reaches beyond the scene
+        # and a degraded patch equals the patch of the degraded scene.
         Protocol("block-gauss-s2/1"),
         # The toolbox of Yokoya, Grohnfeldt and Chanussot's review (IEEE GRSM 2017), used by CNMF.
         Protocol("fwhm/1", size="2r", sigma="fwhm=r", border="own-block"),
@@ -198,8 +200,8 @@ def get_protocol(id: str) -> Protocol:
     return replace(PROTOCOLS[name], id=id, **{field: _parsed(text) for field, text in values.items()})
 
 
-def _parsed(text: str) -> float | str | tuple | None:
-    """Value of a field as an id writes it."""
+def _parsed(text: str) -> Any:
+    """Read a number, a word, None or a tuple of such as an id writes it; `Protocol` checks what its fields take."""
     if "," in text:
         return tuple(map(_parsed, text.split(",")))
     if text == "none":

@@ -1,11 +1,4 @@
-"""Wald's protocol: how a reference HR-HSI becomes the LR-HSI and HR-MSI that a method fuses.
-
-A protocol is a value (`Protocol`) with a versioned name; one linear operator, `blur_decimate`, and its adjoint serve
-them all. The convention is that of `FusionProblem.psf`: LR pixel (i, j) weighs a k x k window of the HR scene that is
-centred on HR block (i, j), and a kernel out of phase is a window whose weights lie off its centre.
-
-A changed protocol is named by what changes: `block-gauss-s2/1+snr_hsi_db=30+misregistration=0.5,0.5`.
-"""
+"""Simulation by Wald's protocol: a reference HR-HSI becomes the LR-HSI and HR-MSI that a method fuses."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -44,7 +37,8 @@ def simulate(
     protocol
         A protocol or the id of a named one.
     seed
-        Seed of the noise. The two images draw from independent streams, so noise on one does not change the other's.
+        Seed of the noise. The two images draw from independent streams, so the noise of one does not depend on whether
+        the other has any.
 
     Returns
     -------

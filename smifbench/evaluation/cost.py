@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from smifbench import plugins
+from smifbench import places
 from smifbench.errors import UserError
 from smifbench.fusion import build
 from smifbench.method import FusionMethod
@@ -35,7 +35,7 @@ from smifbench.problem import FusionProblem
 from smifbench.system.devices import device_name
 from smifbench.system.memory import peak_bytes
 
-PUBLISHED = plugins.ROOT / "results" / "published" / "tables_1_to_3.csv"
+PUBLISHED = places.PUBLISHED / "tables_1_to_3.csv"
 """The paper's Tables 1-3, with its FLOPs column."""
 
 NEGLIGIBLE = {

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 
@@ -13,10 +13,11 @@ import yaml
 from smifbench import plugins
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
-from smifbench.method import PAPER_RECIPE, Recipe
+from smifbench.experiment.recipes import resolved_recipe
+from smifbench.method import Recipe
 from smifbench.run import Run
 
-SCHEMA = plugins.ROOT / "workflow" / "schemas" / "experiment.schema.yaml"
+SCHEMA = Path(__file__).with_name("schema.yaml")
 
 
 _Validator = jsonschema.validators.extend(
@@ -27,13 +28,20 @@ _Validator = jsonschema.validators.extend(
 )
 """To JSON Schema 4.0 is an integer too, but it is no number of images and names another folder than 4."""
 
+WORDS = ("title", "licence", "homepage", "citation")
+"""Options of a data set that name it in print and decide no value of it."""
+
 LARGEST_CONFIG = 100_000
 """Values in a config; only aliases of aliases make more."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked config with all defaults filled in; `methods` maps (method, variant) to {"options", "recipe"}."""
+    """A checked config with all defaults filled in.
+
+    `methods` maps (method, variant) to {"options", "recipe"}. Options that state a default are left out, of methods and
+    of data sets, so that configs which mean the same are the same.
+    """
 
     name: str
     note: str
@@ -43,6 +51,7 @@ class Experiment:
     seeds: list[int]
     recipe: str
     training: dict
+    reference: str
     methods: dict[tuple[str, str], dict]
     threads: int
     device: str
@@ -64,9 +73,28 @@ class Experiment:
 
     def data_id(self, dataset: str) -> str:
         """Name of a data set's folder under `data/`: other options, other folder, so experiments do not collide."""
-        about = self.datasets[dataset]
+        about = {key: value for key, value in self.datasets[dataset].items() if key not in WORDS}
         digits = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
         return f"{dataset}-{digits}" if about else dataset
+
+    def recipe_of(self, method: str, variant: str = "default") -> Recipe:
+        """Return the recipe by which a method is trained: the base, then what the experiment and the method change."""
+        return resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
+
+    def as_config(self) -> dict:
+        """Return a config that means the same, with every default stated; the same for all configs that mean it.
+
+        The device is left out: it decides where an experiment runs, which every row says, and not what it is.
+        """
+        stated = {
+            f"{method}/{variant}": {"options": about["options"]}
+            | ({"recipe": asdict(self.recipe_of(method, variant))} if plugins.method_class(method).trainable else {})
+            for (method, variant), about in self.methods.items()
+        }
+        others = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("name", "device")
+        }
+        return {"experiment": self.name, **others, "training": {}, "methods": stated}
 
     def settings(self) -> list[tuple[str, str, int]]:
         """Return all (dataset, protocol, ratio)."""
@@ -129,9 +157,70 @@ def check_experiment(config: dict, source: str = "config") -> Experiment:
             if f"{method}/default" in methods:
                 raise UserError(f"methods holds both {method} and {method}/default, which are the same; drop one")
         _check_names(experiment)
+        experiment = _without_defaults(experiment)
+        check_sizes(experiment)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
     return experiment
+
+
+def check_sizes(experiment: Experiment) -> None:
+    """Refuse ratios and patches that do not fit the scenes, before anything is run.
+
+    Raises
+    ------
+    UserError
+        One sentence with the scene, its size and what would fit.
+    """
+    trained = [key for key in experiment.methods if plugins.method_class(key[0]).trainable]
+    for name, ratio in product(experiment.datasets, experiment.ratios):
+        dataset = experiment.build_dataset(name)
+        for scene, split in dataset.scenes().items():
+            height, width = dataset.size(scene)
+            size = f"scene {scene} of {name} has {height} x {width} pixels"
+            if height % ratio or width % ratio:
+                raise UserError(f"{size}, which ratio {ratio} does not divide; take another ratio, or crop the scene")
+            for method, variant in trained if split == "train" else ():
+                _check_patch(
+                    experiment.recipe_of(method, variant), f"methods.{method}/{variant}", size, ratio, height, width
+                )
+
+
+def _check_patch(recipe: Recipe, key: str, size: str, ratio: int, height: int, width: int) -> None:
+    side = min(height, width)
+    largest = side // ratio * ratio
+    if recipe.patch > side:
+        raise UserError(
+            f"{key} is trained on patches of {recipe.patch}, but {size}; set recipe: {{patch: {largest}}} or less for "
+            "it, or patch under training for all networks"
+        )
+    if recipe.patch % ratio:
+        fitting = max(ratio, recipe.patch // ratio * ratio)
+        raise UserError(
+            f"{key} is trained on patches of {recipe.patch}, which ratio {ratio} does not divide; set recipe: "
+            f"{{patch: {fitting}}} for it, or patch under training for all networks"
+        )
+
+
+def _without_defaults(experiment: Experiment) -> Experiment:
+    """Leave out options that state a default."""
+    methods = {
+        (method, variant): {
+            **about,
+            "options": _stated(about["options"], plugins.method_options(plugins.method_class(method))),
+        }
+        for (method, variant), about in experiment.methods.items()
+    }
+    datasets = {
+        name: _stated(about, plugins.dataset_options(experiment.reader(name)))
+        for name, about in experiment.datasets.items()
+    }
+    return replace(experiment, methods=methods, datasets=datasets)
+
+
+def _stated(options: dict, defaults: dict[str, object]) -> dict:
+    as_json = {key: json.dumps(value) for key, value in defaults.items() if not isinstance(value, type)}
+    return {key: value for key, value in options.items() if json.dumps(value) != as_json.get(key)}
 
 
 def _fill(config: dict, schema: dict) -> dict:
@@ -142,7 +231,7 @@ def _fill(config: dict, schema: dict) -> dict:
     if error is not None:
         raise _sentence(error)
     filled = {key: config.get(key, about.get("default")) for key, about in schema["properties"].items()}
-    empty = {"options": {}, "recipe": {}}
+    empty: dict[str, dict] = {"options": {}, "recipe": {}}
     return {**filled, "methods": {name: {**empty, **about} for name, about in config["methods"].items()}}
 
 
@@ -225,13 +314,3 @@ def _check_tests(experiment: Experiment) -> None:
             protocol.psf(ratio)
     for ratio in experiment.test_ratios:
         get_protocol(experiment.protocols[0]).psf(ratio)
-
-
-def recipe_of(method: str, base: str, *changes: dict) -> Recipe:
-    """Return the recipe called `base` ("paper" or "authors") for a method, with `changes` made in their order."""
-    recipe = PAPER_RECIPE if base == "paper" else plugins.method_class(method).recipe
-    for change in changes:
-        if {"epochs", "steps", "seconds"} & change.keys():
-            change = {"steps": None, "seconds": None, **change}  # a budget takes the place of one of another kind
-        recipe = replace(recipe, **change)
-    return recipe

@@ -1,4 +1,9 @@
-"""What became of a run: its result, or why there is none, written down where the next stage looks."""
+"""What became of a run: its result, or how the method failed, or why it was not run.
+
+A method that fails does not stop the others: its failure is written down where its result would stand, and becomes a
+row of `metrics.csv` with `status=failed` and the message. A failure of the machine (a full disk, too little memory) is
+nobody's result: the job fails, and the next run does it again.
+"""
 
 import logging
 from collections.abc import Callable
@@ -8,8 +13,6 @@ import torch
 
 from smifbench import plugins
 from smifbench.errors import MachineError, UserError
-from smifbench.problem import FusionProblem
-from smifbench.run import Run
 from smifbench.system.devices import device_name
 from smifbench.system.files import replacing_folder, write_json
 from smifbench.system.identity import code_id
@@ -17,32 +20,38 @@ from smifbench.system.identity import code_id
 logger = logging.getLogger(__name__)
 
 
-def not_run(reason: str, target: Path) -> None:
-    """Write down that the data could not be had, which is nobody's failure."""
-    with replacing_folder(target) as folder:
-        write_json(folder / "facts.json", {"status": "not run", "message": reason, "code": code_id()})
+def conditions(method: str, device: torch.device, attempt: int) -> dict:
+    """Return what `facts.json` says of how a run was made: its device, code, torch and the number of the attempt."""
+    code = code_id(*plugins.sources("methods", method))
+    return {"device": device_name(device), "code": code, "torch": torch.__version__, "attempt": attempt}
 
 
-def attempt(run: Run, problem: FusionProblem, device: torch.device, target: Path, work: Callable[[Path], dict]) -> None:
-    """Let `work` fill the folder `target` and add `facts.json`: what it returned, or how the method failed."""
-    facts = {
-        "status": "ok",
-        "message": "",
-        "device": device_name(device),
-        "code": code_id(),
-        "torch": torch.__version__,
-    }
+def outcome(work: Callable[[], dict], what: str) -> dict:
+    """Return what `work` returns with `status` "ok", or `status` "failed" with the method's error as `message`.
+
+    `what` names the work in the log, which also gets the traceback of a failure.
+    """
+    try:
+        return {"status": "ok", "message": "", **work()}
+    except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        logger.exception("%s failed", what)
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        return {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
+
+
+def write_outcome(target: Path, about: dict, work: Callable[[Path], dict], what: str) -> None:
+    """Let `work` fill the folder `target`, and write `facts.json` into it: `about` and the outcome."""
     with replacing_folder(target) as folder:
-        reason = plugins.method_class(run.method).skip(problem)
-        if reason:
-            facts |= {"status": "skipped", "message": reason}
-        else:
-            try:
-                facts |= work(folder)
-            except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
-                raise  # the machine failed, not the method: the job fails, and the next run goes on from the state
-            except Exception as error:  # a plug-in may raise anything; its failure is a result, told in its row
-                logger.exception("%s failed", run.folder)
-                kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-                facts |= {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
-        write_json(folder / "facts.json", facts)
+        found = outcome(lambda: work(folder), what)
+        if found["status"] != "ok":
+            for file in folder.iterdir():  # what a failure leaves is half a result
+                file.unlink()
+        write_json(folder / "facts.json", {"status": "", "message": "", **about, **found})
+
+
+def write_reason(target: Path, status: str, message: str, about: dict) -> None:
+    """Write the folder `target` of a run that is "skipped" by its method or "not run" for lack of data."""
+    with replacing_folder(target) as folder:
+        write_json(folder / "facts.json", {"status": status, "message": message, **about})

@@ -1,19 +1,23 @@
 """What an experiment will take: its runs, the arithmetic of its training, and its space on disk, before it is run."""
 
 import math
-from collections import Counter
+from collections import defaultdict
+from pathlib import Path
 
 import pandas as pd
 
 from smifbench import plugins
 from smifbench.evaluation.cost import count_macs, count_parameters
-from smifbench.experiment.config import Experiment, recipe_of
+from smifbench.experiment.config import Experiment
 from smifbench.fusion import build
 from smifbench.problem import FusionProblem
 from smifbench.training.loop import steps_of
 
 BYTES = 4
 """Of a stored value: all images and weights are float32."""
+
+ASSUMED_TFLOPS = {"cpu": 0.05, "gpu": 100.0}
+"""10^12 operations a second that a core of a processor, and a large GPU in bfloat16, sustain by a rough guess."""
 
 FORWARD_AND_BACKWARD = 3
 """Arithmetic of a training step in forward passes: one forward, and two of its size for both gradients."""
@@ -43,7 +47,7 @@ def training_plan(experiment: Experiment) -> pd.DataFrame:
 
 def disk_plan(experiment: Experiment) -> dict[str, float]:
     """Return the space that an experiment's files take, in bytes, by kind; downloaded archives come on top."""
-    taken: Counter[str] = Counter()
+    taken: dict[str, float] = defaultdict(float)
     for dataset, (msi_bands, bands) in _bands(experiment).items():
         built = experiment.build_dataset(dataset)
         for scene, split in built.scenes().items():
@@ -57,19 +61,27 @@ def disk_plan(experiment: Experiment) -> dict[str, float]:
     return dict(taken)
 
 
-def summary(experiment: Experiment, tflops: float) -> str:
-    """Describe in words and a table what an experiment takes on a device that sustains `tflops` 10^12 operations/s."""
+def summary(experiment: Experiment, tflops: float | None = None) -> str:
+    """Describe in words and a table what an experiment takes.
+
+    `tflops` is what the device sustains in 10^12 operations a second; None assumes `ASSUMED_TFLOPS` of the config's
+    device.
+    """
+    said = "" if tflops else ", which is assumed; state it by --tflops"
+    tflops = tflops or ASSUMED_TFLOPS["cpu" if experiment.device == "cpu" else "gpu"]
     runs, trainings, disk = experiment.runs(), training_plan(experiment), disk_plan(experiment)
     hours = trainings.seconds.fillna(trainings.pflop * 1e3 / tflops) / 3600
-    table = trainings.assign(hours=hours.round(2), pflop=trainings.pflop.round(1)).drop(columns="seconds")
-    parts = ", ".join(f"{kind} {size / 1e9:.1f} GB" for kind, size in disk.items())
+    columns = {"hours": hours, "pflop": trainings.pflop}
+    printed = {name: [f"{value:.3g}" for value in values] for name, values in columns.items()}
+    table = trainings.assign(**printed).drop(columns="seconds")
+    parts = ", ".join(f"{kind} {size / 1e9:.3g} GB" for kind, size in disk.items())
     return "\n".join(
         [
             table.to_string(index=False),
             "",
             f"{experiment.name}: {len(runs)} runs, {int(trainings.runs.sum())} of them trained",
-            f"training: {hours.sum():.3g} hours on a device that sustains {tflops:g} x 10^12 operations a second",
-            f"disk: {sum(disk.values()) / 1e9:.1f} GB ({parts}), and the downloaded archives",
+            f"training: {hours.sum():.3g} hours on a device that sustains {tflops:g} x 10^12 operations a second{said}",
+            f"disk: {sum(disk.values()) / 1e9:.3g} GB ({parts}), and the downloaded archives",
         ]
     )
 
@@ -78,7 +90,7 @@ def _train_row(
     experiment: Experiment, dataset: str, ratio: int, method: str, variant: str, msi_bands: int, bands: int
 ) -> dict:
     about = experiment.methods[method, variant]
-    recipe = recipe_of(method, experiment.recipe, experiment.training, about["recipe"])
+    recipe = experiment.recipe_of(method, variant)
     built = experiment.build_dataset(dataset)
     sides = [built.size(scene) for scene, split in built.scenes().items() if split == "train"]
     patches = sum((height // recipe.patch) * (width // recipe.patch) for height, width in sides)
@@ -96,7 +108,7 @@ def _train_row(
 
 def _bands(experiment: Experiment) -> dict[str, tuple[int, int]]:
     """Return the numbers of MSI and HSI bands of every data set."""
-    raw = plugins.ROOT / "data" / "raw"
+    raw = Path("data") / "raw"
     return {
         name: experiment.build_dataset(name).srf(raw / experiment.reader(name)).shape for name in experiment.datasets
     }

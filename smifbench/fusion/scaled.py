@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod
-from smifbench.training.patches import Patches
 
 MEAN_IN_DEVIATIONS = 2.0
 """Deviations by which a band's mean lies above 0, because networks that end in a ReLU output no negative values."""
@@ -57,8 +56,8 @@ class ScaledNetwork(nn.Module):
         estimate = self.network((lr_hsi - self.hsi_shift) / self.hsi_scale, (hr_msi - self.msi_shift) / self.msi_scale)
         return estimate * self.hsi_scale + self.hsi_shift
 
-    def scale(self, patches: Patches) -> None:
-        """Map training scenes, in place, to what the network sees, so that no batch of them need be mapped."""
+    def scale(self, hr_hsi: Tensor, lr_hsi: Tensor, hr_msi: Tensor) -> None:
+        """Map pixels (N, bands), in place, to what the network sees, so that no batch of them need be mapped."""
         hsi, msi = (self.hsi_shift, self.hsi_scale), (self.msi_shift, self.msi_scale)
-        for pixels, (shift, scale) in ((patches.hr_hsi, hsi), (patches.lr_hsi, hsi), (patches.hr_msi, msi)):
+        for pixels, (shift, scale) in ((hr_hsi, hsi), (lr_hsi, hsi), (hr_msi, msi)):
             pixels.sub_(shift.flatten()).div_(scale.flatten())

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from smifbench.errors import UserError
 from smifbench.fusion.scaled import ScaledNetwork
-from smifbench.system.files import replacing, whole
+from smifbench.system.files import read_json, replacing, whole
 from smifbench.system.identity import file_hash
 
 
@@ -40,10 +39,10 @@ def load_weights(network: ScaledNetwork, path: Path) -> None:
     network.load_state_dict(tensors)
 
 
-def trained_weights(trained: Path, facts: dict) -> dict[str, torch.Tensor]:
-    """Load what was trained; raises DamagedFile where it is not what was written."""
+def load_trained(network: ScaledNetwork, trained: Path) -> None:
+    """Load what was trained in the folder `trained`; raises DamagedFile where it is not what was written there."""
     path = trained / "weights.safetensors"
     with whole(path, trained):
-        if file_hash(path) != facts["weights"]:
+        if file_hash(path) != read_json(trained / "facts.json", trained)["weights"]:
             raise ValueError("its hash is not the one that was written down")
-        return load_file(path)
+    load_weights(network, path)

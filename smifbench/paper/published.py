@@ -4,11 +4,8 @@ from functools import cache
 
 import pandas as pd
 
-from smifbench import plugins
 from smifbench.metrics import PAPER, WALD
-
-PUBLISHED = plugins.ROOT / "results" / "published"
-
+from smifbench.places import PUBLISHED
 
 FULL = {"n2": 5, "s": 4, "csca": 1, "msfe": 1, "is2f2": 1}
 """The full SMIF-NET in the columns of Tables 4 and 5: blocks in a layer, stages, modules."""

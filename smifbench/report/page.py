@@ -10,7 +10,6 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from smifbench import plugins
 from smifbench.evaluation.columns import CELL
 from smifbench.evaluation.results import load_results, seed_means
 from smifbench.evaluation.significance import REFERENCE, claims, intervals, significance
@@ -25,7 +24,7 @@ from smifbench.report.viewer import error_colours, view
 from smifbench.system.files import read_json, write_text
 from smifbench.system.identity import code_id
 
-TEMPLATES = plugins.ROOT / "workflow" / "report"
+TEMPLATES = Path(__file__).with_name("templates")
 
 CONTROL = "gsa"
 """The linear method that a trained network must beat to count as trained."""

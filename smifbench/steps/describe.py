@@ -1,26 +1,40 @@
-"""What an experiment was: the facts that tables, figures and the report print beside its numbers."""
+"""Write down what the experiment is and where it runs: the facts that its tables and pages print beside the numbers."""
 
+import argparse
 import importlib.metadata
+import json
+import logging
 import os
 import platform
-import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import torch
 
 from smifbench import plugins
+from smifbench.degradation.protocol import get_protocol
+from smifbench.experiment.config import Experiment, check_experiment
+from smifbench.system.files import write_json
 from smifbench.system.identity import code_id
 
-if TYPE_CHECKING:
-    from smifbench.experiment.config import Experiment
+logger = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "snakemake", "matplotlib", "fvcore")
 
 
-def describe(experiment: "Experiment") -> dict:
-    """Return the contents of `experiment.json`: config, recipes, titles, citations, protocols, versions, hardware."""
-    from smifbench.degradation.protocol import get_protocol
-    from smifbench.experiment.config import recipe_of
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the step's arguments."""
+    parser.add_argument("--config", type=json.loads, required=True, help="the experiment's config as JSON")
 
+
+def run(args: argparse.Namespace) -> None:
+    """Write `experiment.json`."""
+    write_json(args.output, describe(check_experiment(args.config)))
+
+
+def describe(experiment: Experiment) -> dict:
+    """Return the contents of `experiment.json`: config, recipes, titles, citations, protocols, versions, hardware."""
+    _tell_missing_entries(experiment)
     methods = {}
     for (name, variant), about in experiment.methods.items():
         cls = plugins.method_class(name)
@@ -29,10 +43,8 @@ def describe(experiment: "Experiment") -> dict:
             "title": title,
             "trainable": cls.trainable,
             "options": about["options"],
-            "recipe": asdict(recipe_of(name, experiment.recipe, experiment.training, about["recipe"]))
-            if cls.trainable
-            else None,
-            "bibtex": bibtex("methods", cls.citation),
+            "recipe": asdict(experiment.recipe_of(name, variant)) if cls.trainable else None,
+            "bibtex": plugins.bibtex("methods", cls.citation),
         }
     return {
         "experiment": experiment.name,
@@ -42,31 +54,39 @@ def describe(experiment: "Experiment") -> dict:
         "ratios": experiment.ratios,
         "seeds": experiment.seeds,
         "recipe": experiment.recipe,
+        "reference": experiment.reference,
         "methods": methods,
-        "code": code_id(),
+        "code": code_id(*_plugin_files(experiment)),
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in PACKAGES},
         "hardware": hardware(),
     }
 
 
-def bibtex(folder: str, key: str) -> str:
-    """Return the BibTeX entry `key` of `<folder>/references.bib`, or "" where it has none."""
-    text = (plugins.ROOT / folder / "references.bib").read_text(encoding="utf-8")
-    found = re.search(rf"^@\w+{{{re.escape(key)},.*?^}}", text, re.MULTILINE | re.DOTALL)
-    return found.group() if found else ""
-
-
 def hardware() -> str:
     """Return the machine's GPUs, or its processor and the number of its cores, in words."""
-    import torch
-
     if torch.cuda.is_available():
         return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
     return f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
-def _describe_dataset(name: str, experiment: "Experiment") -> dict:
+def _plugin_files(experiment: Experiment) -> list[Path]:
+    readers = [experiment.reader(name) for name in experiment.datasets]
+    files = [plugins.sources("methods", method) for method, _ in experiment.methods]
+    files += [plugins.sources("datasets", reader) for reader in readers]
+    return sorted({file for several in files for file in several})
+
+
+def _tell_missing_entries(experiment: Experiment) -> None:
+    """Say in the log which BibTeX entries are missing, each once."""
+    cited = [("methods", plugins.method_class(name).citation) for name, _ in experiment.methods]
+    cited += [("datasets", experiment.build_dataset(name).citation) for name in experiment.datasets]
+    for folder, key in dict.fromkeys(cited):
+        if key and not plugins.bibtex(folder, key):
+            logger.warning("there is no BibTeX entry %s; add it to %s/references.bib", key, folder)
+
+
+def _describe_dataset(name: str, experiment: Experiment) -> dict:
     dataset = experiment.build_dataset(name)
     return {
         "title": dataset.title,
@@ -76,5 +96,5 @@ def _describe_dataset(name: str, experiment: "Experiment") -> dict:
         "reader": experiment.reader(name),
         "options": experiment.options(name),
         "scenes": dataset.scenes(),
-        "bibtex": bibtex("datasets", dataset.citation),
+        "bibtex": plugins.bibtex("datasets", dataset.citation),
     }

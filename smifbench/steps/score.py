@@ -1,5 +1,6 @@
-"""Scoring a run: from its estimates to its rows of `metrics.csv`."""
+"""Score one run's estimates."""
 
+import argparse
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,10 +10,23 @@ from smifbench.degradation.pairs import load_pairs, scene_names
 from smifbench.evaluation.columns import METRICS_COLUMNS
 from smifbench.evaluation.scoring import score_pair
 from smifbench.run import Run
+from smifbench.steps import _arguments
 from smifbench.system.files import read_json, replacing
 
 
-def score_run(experiment: str, run: Run, pairs: Path, fused: Path, target: Path) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the step's arguments."""
+    _arguments.of_run(parser)
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--fused", type=Path, required=True, help="folder of the estimates")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score the estimates."""
+    score(args.experiment, args.run, args.pairs, args.fused, args.output)
+
+
+def score(experiment: str, run: Run, pairs: Path, fused: Path, target: Path) -> None:
     """Score the run's estimates and write its rows of `metrics.csv` to the file `target`."""
     facts = read_json(fused / "facts.json", fused)
     about = {"experiment": experiment, **asdict(run)}

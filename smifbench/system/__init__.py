@@ -1,1 +1,1 @@
-"""What every other room stands on: files, identity, devices, memory, precision, signals."""
+"""Files, hashes, devices, memory, precision and signals; imports no other room."""

@@ -1,29 +1,31 @@
-"""Which device a step runs on, and what result rows call it."""
+"""Choice of the device that a step runs on, and its name in result rows."""
 
+import getpass
 import logging
 import os
 import platform
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 
 from smifbench.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-_claimed: dict[str, IO] = {}
-"""Lock files of the devices that this process has taken, open for as long as it lives."""
+_claimed: dict[str, BaseFileLock] = {}
+"""Locks of the devices that this process has taken, held for as long as it lives."""
 
 
 def pick_device(name: str) -> torch.device:
     """Return the device called "auto", "cpu" or "cuda"; auto is a GPU where there is one.
 
-    Of several GPUs that PyTorch sees (`CUDA_VISIBLE_DEVICES` decides), it is one that no other process of this user got
-    from here; it stays this process's to its end. While none is free, this waits.
+    Each process of a user gets a GPU of its own among those that PyTorch sees (`CUDA_VISIBLE_DEVICES` decides), and
+    keeps it until it ends. While none is free, this waits.
 
     Raises UserError when a GPU is asked for and PyTorch sees none.
     """
@@ -31,7 +33,7 @@ def pick_device(name: str) -> torch.device:
         raise UserError("device is 'cuda' but PyTorch sees no GPU; set 'device: cpu' or 'device: auto' in the config")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    # By their identity, because numbers mean other GPUs in a process that sees others.
+    # By their UUID, because the number of a GPU depends on which ones a process sees.
     uuids = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     index = claim(uuids)
     torch.cuda.set_device(index)
@@ -39,14 +41,12 @@ def pick_device(name: str) -> torch.device:
 
 
 def claim(names: Sequence[str], patience: float = 1.0) -> int:
-    """Take one of the devices called `names` for this process and return its index; the one it has, if it has one.
+    """Take one of the devices called `names` for this process and return its index; later calls return the same one.
 
-    A device is taken while its lock file is locked. The system unlocks it when the process ends, however it ends.
+    A device is taken while its lock file is locked. The system unlocks it when the process ends, for whatever reason.
     `patience` is the time in seconds between two looks while all are taken.
     """
-    import fcntl  # not on every system, and needed only here
-
-    folder = Path(tempfile.gettempdir()) / f"smifbench-{os.getuid()}"
+    folder = Path(tempfile.gettempdir()) / f"smifbench-{os.getuid() if hasattr(os, 'getuid') else getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for index, name in enumerate(names):
         if name in _claimed:
@@ -54,13 +54,10 @@ def claim(names: Sequence[str], patience: float = 1.0) -> int:
     waiting = False
     while True:
         for index, name in enumerate(names):
-            file = (folder / f"{name}.lock").open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-            else:
-                _claimed[name] = file
+            lock = FileLock(folder / f"{name}.lock")
+            with suppress(Timeout):
+                lock.acquire(timeout=0)
+                _claimed[name] = lock
                 return index
         if not waiting:
             logger.warning("all %d GPUs are taken by other jobs; waiting for a free one", len(names))

@@ -1,8 +1,7 @@
-"""Writing so that nothing is ever half-written: to a temporary name beside the target, then renamed."""
+"""Reading and writing of files. None is ever half-written: each is written beside its target, then renamed."""
 
 import csv
 import errno
-import fcntl
 import glob
 import io
 import json
@@ -12,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from smifbench.errors import CannotWrite, DamagedFile
 
 UNWRITABLE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
 }
-"""Errors of the system's that say that a file cannot be written where it shall be."""
+"""Numbers of the operating system's errors that mean that a file cannot be written at its path."""
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
-        # numpy says only how much it wrote, without a number of the system's
+        # NumPy's error for a full disk carries no error number
         unwritable = error.errno in UNWRITABLE or (type(error) is OSError and error.errno is None)
         where = Path(error.filename or path)
         if not unwritable or not (where.is_relative_to(path.parent) or path.is_relative_to(where)):
@@ -57,7 +58,7 @@ def _remove(path: Path) -> None:
 
 
 def _runs(process: str) -> bool:
-    """Tell whether a process runs on this machine; what is no number is taken for one that does."""
+    """Tell whether the process of that number runs on this machine; True also where the text is no number."""
     return not process.isdecimal() or Path(f"/proc/{process}").exists() or not Path("/proc").exists()
 
 
@@ -71,16 +72,16 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def whole(path: str | Path, remove: str | Path) -> Iterator[None]:
-    """Read the file `path` in this block; raises DamagedFile with the remedy to delete `remove` where it is not whole.
+    """Raise DamagedFile where the block fails to read the file `path`; its remedy is to delete `remove`.
 
-    What is made once and read much later may have suffered in between, and libraries then raise anything.
+    A file may be damaged between the step that writes it and the one that reads it, and libraries then raise anything.
     """
     try:
         yield
     except FileNotFoundError as error:
         raise DamagedFile(f"{path} is missing; delete {remove} and run snakemake to make it anew") from error
     except OSError:
-        raise  # the disk or the permissions, told in the system's words
+        raise  # the disk or the permissions; its own message says so
     except Exception as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedFile(f"{path} is damaged ({why}); delete {remove} and run snakemake to make it anew") from error
@@ -90,24 +91,23 @@ def whole(path: str | Path, remove: str | Path) -> Iterator[None]:
 def locked(folder: Path) -> Iterator[None]:
     """Make `folder`, and let one process at a time work in it; the others wait."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(folder / ".lock"):
         yield
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` at once."""
+    """Write `text` to the file `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write `value` as readable JSON to `path` at once."""
+    """Write `value` as indented JSON to the file `path`, whole or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_csv(path: str | Path, rows: list[dict], columns: list[str]) -> None:
-    """Write `rows` as a table with `columns` to `path` at once."""
+    """Write `rows` as a table with `columns` to the file `path`, whole or not at all."""
     text = io.StringIO()
     table = csv.DictWriter(text, columns, lineterminator="\n")
     table.writeheader()

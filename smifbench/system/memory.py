@@ -1,4 +1,4 @@
-"""How much memory a piece of work takes."""
+"""Measurement of the memory that a function call takes."""
 
 import os
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def peak_bytes(work: Callable[[], object], device: torch.device) -> int:
-    """Largest sum of tensors held at once while `work` runs, beyond those that were there before.
+    """Return the most bytes that tensors made during `work` take at once.
 
-    On a GPU as torch's allocator counts it; on a CPU as torch's profiler sees it, which is blind to what NumPy, SciPy
-    and the libraries below torch allocate.
+    On a GPU torch's allocator counts them; on a CPU torch's profiler does, without what NumPy, SciPy and the libraries
+    below torch allocate.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -1,9 +1,9 @@
-"""How GPUs round and repeat; a CPU computes in float32 and repeats itself to the bit.
+"""Precision and repeatability on GPUs; a CPU always computes in float32 and gives the same bits every time.
 
-The steps of the DAG compute in float32 on every device, with one exception: on a GPU, a recipe of precision "bf16" is
-trained, not validated or fused, by faster means. Autocast takes products and convolutions in bfloat16 while weights,
-sums and the optimizer stay in float32; what autocast leaves in float32 may use TF32; kernels may be ones whose sums
-vary in their last digits, chosen by trial.
+Every step of the DAG computes in float32 on every device, with one exception: training on a GPU by a recipe of
+precision "bf16" is faster and does not repeat to the bit (validation and fusion do). Autocast computes products and
+convolutions in bfloat16, while weights, sums and the optimizer stay in float32; products that autocast leaves in
+float32 may use TF32; and kernels may be the fastest found by trial, also ones whose sums vary in their last digits.
 """
 
 import os
@@ -14,11 +14,12 @@ import torch
 
 
 def be_exact() -> None:
-    """Compute in full float32 and repeatably; to be called once by a process."""
+    """Make this process compute in full float32 and repeatably; a process calls it once."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS has no deterministic products
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs up to 5 % of a step
+    # A debugging aid that costs up to 5 % of a step. Torch defines the name when it runs, where mypy cannot see it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 @contextmanager

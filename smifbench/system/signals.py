@@ -1,4 +1,4 @@
-"""Signals that end a program, held back until it is ready."""
+"""Signals that ask a program to end: held back, so that it can save its state first."""
 
 import signal
 import threading
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 def interruption() -> Iterator[Callable[[], str | None]]:
     """Yield a function that names the signal that came, SIGTERM or SIGINT, or returns None.
 
-    Only the first signal is held back; a second one acts as it would have without. In other threads than the main one,
-    where Python handles no signals, none is.
+    Only the first signal is held back; a second one has its usual effect. Outside of the main thread, where Python
+    handles no signals, nothing is held back.
     """
     came: list[str] = []
     main = threading.current_thread() is threading.main_thread()

@@ -28,12 +28,14 @@ from smifbench.degradation.pairs import Pair
 from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
 from smifbench.evaluation.no_reference import assess
-from smifbench.experiment.config import Experiment, load_experiment, recipe_of
+from smifbench.experiment.config import Experiment, load_experiment
+from smifbench.experiment.recipes import resolved_recipe
 from smifbench.fusion import build
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.tiles import fuse
 from smifbench.fusion.weights import load_weights, save_weights
 from smifbench.method import FusionMethod, Recipe
+from smifbench.places import DEMO
 from smifbench.problem import FusionProblem
 from smifbench.system.devices import pick_device
 from smifbench.system.files import write_json
@@ -41,9 +43,6 @@ from smifbench.system.identity import code_id
 from smifbench.tools.own_pair import OwnPair
 from smifbench.training.loop import Training
 from smifbench.training.patches import valid_images
-
-DEMO = plugins.ROOT / "config" / "demo.yaml"
-"""Experiment whose options and recipes hold where no other is named: narrow networks, about a minute of training."""
 
 CONTROL = "gsa"
 """The linear method that a trained network must beat on its own training image to count as trained."""
@@ -86,7 +85,8 @@ def fuse_pair(
     steps
         Budget of that training; None takes the experiment's.
     config
-        Experiment whose options and recipe of the method hold.
+        Experiment whose options and recipe of the method hold; the demo's are those of narrow networks, about a minute
+        of training.
     psf
         `"estimate"`, or the id of a protocol.
     srf
@@ -173,7 +173,7 @@ def fuse_pair(
         ),
         "operators": _describe_operators(operators, psf, srf, pair.scale),
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
-        "code": code_id(),
+        "code": code_id(*plugins.sources("methods", method)),
     }
     about["quality"] |= {key: None for key in ("d_lambda", "d_s", "qnr") if math.isnan(about["quality"][key])}
     about["notes"] = [
@@ -308,7 +308,7 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     unlisted = {"options": {}, "recipe": {"steps": DEFAULT_STEPS}}
     about = experiment.methods.get((method, "default"), unlisted)
     budget = {"steps": steps} if steps else {}
-    return about["options"], recipe_of(method, experiment.recipe, experiment.training, about["recipe"], budget)
+    return about["options"], resolved_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
 
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:

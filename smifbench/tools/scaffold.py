@@ -6,11 +6,14 @@ from pathlib import Path
 
 from smifbench import plugins
 from smifbench.errors import UserError
+from smifbench.places import INSTALLED, ROOT
 from smifbench.system.files import write_text
 
 
 def new_method(name: str) -> Path:
-    """Write `methods/<name>.py`, a small network that trains, and return its path.
+    """Write a small network that trains as a new method, and return the file's path.
+
+    It is `methods/<name>.py` of the checkout where this is called in one, else of the current directory.
 
     Raises
     ------
@@ -19,14 +22,19 @@ def new_method(name: str) -> Path:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(f"'{name}' cannot name a method; use lower-case letters, digits and underscores")
-    path = plugins.ROOT / "methods" / f"{name}.py"
-    if path.exists():
-        raise UserError(f"methods/{name}.py exists already; choose another name or edit it")
+    if name in plugins.names("methods"):
+        raise UserError(f"{plugins.source('methods', name)} exists already; choose another name or edit it")
     words = name.split("_")
-    text = (plugins.ROOT / "methods" / "_skeleton.py").read_text(encoding="utf-8")
-    text = text.replace("class Skeleton", f"class {''.join(word.capitalize() for word in words)}")
-    text = text.replace('title = "Skeleton"', f'title = "{" ".join(words).title()}"').replace(
-        "Skeleton:", f"{name}:", 1
-    )
+    text = (ROOT / "methods" / "_skeleton.py").read_text(encoding="utf-8")
+    for old, new in {
+        "Skeleton:": f"{name}:",
+        "class Skeleton": f"class {''.join(word.capitalize() for word in words)}",
+        'title = "Skeleton"': f'title = "{" ".join(words).title()}"',
+        "2026skeleton": f"2026{''.join(words)}",
+    }.items():
+        text = text.replace(old, new, 1)
+    here = Path.cwd()
+    folder = ROOT if here.is_relative_to(ROOT) and not INSTALLED else here
+    path = folder / "methods" / f"{name}.py"
     write_text(path, text)
     return path

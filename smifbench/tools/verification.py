@@ -60,6 +60,11 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
     df = load_results(folder)
     datasets = read_json(folder / "experiment.json")["datasets"]
     pairs = Path(pairs) if pairs else folder.resolve().parent.parent / "data" / "pairs"
+    if not (folder / "runs").is_dir():
+        raise UserError(
+            f"{folder} keeps no estimates (no folder runs), so its rows cannot be computed anew; nothing is said "
+            "against them. Run its experiment, and verify that"
+        )
     scored = df.index[df["status"] == "ok"].tolist()
     if not scored:
         raise UserError(f"{folder} has no row with a result; run snakemake, or read the messages in its metrics.csv")
@@ -91,9 +96,8 @@ def _complaint(row: dict, run: Run, folder: Path, pairs: Path) -> str:
 
 
 def _same(stated: object, anew: object, key: str) -> bool:
-    if key in LATER_COLUMNS and pd.isna(stated):
+    if key in LATER_COLUMNS and pd.isna(stated):  # a table from before that column
         return True
-    if isinstance(stated, str):
-        return stated == anew
-    anew = math.nan if anew is None else anew
-    return math.isclose(stated, anew, rel_tol=TOLERANCE) or (pd.isna(stated) and pd.isna(anew))
+    if isinstance(stated, int | float) and isinstance(anew, int | float):
+        return math.isclose(stated, anew, rel_tol=TOLERANCE) or (math.isnan(stated) and math.isnan(anew))
+    return stated == anew or (pd.isna(stated) and anew is None)

@@ -7,7 +7,6 @@ waits for the GPU, and at each step on a CPU, where that costs nothing.
 import copy
 import logging
 import math
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -129,7 +128,7 @@ class Training:
             )
         if recipe.precision not in ("bf16", "float32"):
             raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
-        model.scale(patches)
+        model.scale(patches.hr_hsi, patches.lr_hsi, patches.hr_msi)
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
         on_gpu = self.device.type == "cuda"
         self.fast = on_gpu and recipe.precision == "bf16"
@@ -358,8 +357,12 @@ class Training:
 
 
 def _peak_memory_mb(device: torch.device) -> float:
-    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU."""
+    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU; NaN on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ModuleNotFoundError:  # only Unix has it; the column is for reading, no number depends on it
+        return math.nan
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

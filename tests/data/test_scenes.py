@@ -11,9 +11,10 @@ from smifbench import UserError, plugins
 from smifbench.data import scenes
 from smifbench.dataset import DataSet
 from smifbench.degradation import degrade, pairs
-from smifbench.experiment.execution import fuse_run
+from smifbench.fusion.build import RunMethod
 from smifbench.run import Run
-from smifbench.steps.score import score_run
+from smifbench.steps.fuse import fuse
+from smifbench.steps.score import score
 from smifbench.system.files import read_json
 from smifbench.system.identity import file_hash
 
@@ -181,8 +182,8 @@ def test_data_that_cannot_be_had_are_a_row_for_each_test_scene(tmp_path):
         scenes.prepare_missing(cave, "cave", path.stem, "no server answers", path)
     run = Run("cave", "block-gauss-s2/1", 4, "bicubic", "default", 0)
     degrade.degrade(prepared, run.protocol, run.ratio, tmp_path / "pairs")
-    fuse_run(run, tmp_path / "pairs", {}, "cpu", None, tmp_path / "fused")
-    score_run("e", run, tmp_path / "pairs", tmp_path / "fused", tmp_path / "scores.csv")
+    fuse(RunMethod(run, {}), tmp_path / "pairs", tmp_path / "fused")
+    score("e", run, tmp_path / "pairs", tmp_path / "fused", tmp_path / "scores.csv")
     rows = pd.read_csv(tmp_path / "scores.csv")
     assert set(rows.scene) == {scene for scene, split in cave.scenes().items() if split == "test"}
     assert len(rows) == 5

@@ -7,7 +7,6 @@ import pytest
 
 from smifbench import plugins
 from smifbench.dataset import SPLITS, DataSet
-from smifbench.steps.describe import bibtex
 
 NAMES = [name for name in plugins.names("datasets") if name != "own"]  # which is nothing without a user's file
 
@@ -20,7 +19,7 @@ def test_says_what_it_is_and_under_which_terms(name):
     assert cls.title
     assert cls.licence
     assert re.match(r"https?://", cls.homepage)
-    assert bibtex("datasets", cls.citation), f"add the BibTeX entry {cls.citation} to datasets/references.bib"
+    assert plugins.bibtex("datasets", cls.citation), f"add the BibTeX entry {cls.citation} to datasets/references.bib"
 
 
 @every_data_set

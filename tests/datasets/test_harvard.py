@@ -4,6 +4,7 @@ import io
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -215,3 +216,10 @@ def test_the_response_is_applied_by_index_or_by_wavelength():
     np.testing.assert_allclose(by_wavelength[:, :29] * by_index[:, 2:].sum(1, keepdims=True), by_index[:, 2:])
     with pytest.raises(UserError, match="set by_index to false"):
         plugins.build_dataset("harvard", response="sentinel2a").srf(None)
+
+
+def test_a_matlab_file_in_a_zip_archive_is_told_to_be_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "scenes.zip", "w") as archive:
+        archive.writestr("img1.mat", b"never read")
+    with pytest.raises(UserError, match=r"scenes\.zip/img1\.mat lies in a zip archive, .*; unpack it"):
+        plugins.build_dataset("harvard", folder=str(tmp_path), scenes=["img1"]).fetch(tmp_path)

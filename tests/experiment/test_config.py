@@ -4,8 +4,8 @@ import pytest
 import yaml
 from configs import EXPERIMENTS, TESTS
 
-from smifbench import UserError, plugins
-from smifbench.experiment.config import check_experiment, load_experiment
+from smifbench import UserError
+from smifbench.experiment.config import SCHEMA, check_experiment, load_experiment
 
 
 def config(**changes):
@@ -14,6 +14,7 @@ def config(**changes):
         "experiment": "tiny",
         "datasets": {"indian_pines": {}},
         "ratios": [4],
+        "training": {"patch": 16},
         "methods": {"bicubic": {}, "ssr_net": {"recipe": {"steps": 3}}},
     }
     return {key: value for key, value in {**base, **changes}.items() if value is not None}
@@ -126,5 +127,5 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
 
 
 def test_schema_describes_every_key():
-    schema = yaml.safe_load((plugins.ROOT / "workflow/schemas/experiment.schema.yaml").read_text())
+    schema = yaml.safe_load(SCHEMA.read_text())
     assert all(about.get("description") or "$ref" in about for about in schema["properties"].values())

@@ -1,15 +1,17 @@
 """The estimate of what an experiment takes: against what its stages then write and do."""
 
+import re
 from pathlib import Path
 
 import pytest
 from configs import EXPERIMENTS
 
-from smifbench import plugins
+from smifbench import UserError, plugins
+from smifbench.__main__ import main
 from smifbench.data import scenes
 from smifbench.degradation import degrade
 from smifbench.experiment.config import check_experiment, load_experiment
-from smifbench.experiment.plan import disk_plan, training_plan
+from smifbench.experiment.plan import disk_plan, summary, training_plan
 
 CONFIG = {
     "experiment": "tiny",
@@ -66,3 +68,35 @@ def test_stated_sizes_are_the_ones_read():
     dataset = plugins.build_dataset("indian_pines")
     for scene in dataset.scenes():
         assert dataset.read(Path(), scene).shape[1:] == dataset.size(scene)
+
+
+def test_a_rate_that_nobody_stated_is_called_assumed():
+    experiment = check_experiment({**CONFIG, "device": "cpu"})
+    assert "0.05 x 10^12 operations a second, which is assumed" in summary(experiment)
+    assert "2 x 10^12 operations a second\n" in summary(experiment, 2)
+
+
+def test_small_experiments_do_not_print_as_nothing():
+    table = summary(check_experiment({**CONFIG, "device": "cpu"})).splitlines()[1]
+    assert float(table.split()[-1]) > 0
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "fast"])
+def test_a_rate_is_a_number_above_0(rate, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", "config/demo.yaml", "--tflops", rate])
+    assert stop.value.code == 2
+    assert "is no number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"training": {"patch": 128}}, "scene indian_pines_train of indian_pines has 80 x 144 pixels; set recipe"),
+        ({"training": {"patch": 18}}, "patches of 18, which ratio 4 does not divide; set recipe: {patch: 16}"),
+        ({"ratios": [7]}, "which ratio 7 does not divide"),
+    ],
+)
+def test_what_the_run_would_refuse_is_refused_before(changes, sentence):
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        check_experiment({**CONFIG, **changes})

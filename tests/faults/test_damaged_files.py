@@ -11,10 +11,12 @@ from smifbench import Recipe, UserError, plugins
 from smifbench.data import scenes
 from smifbench.degradation import degrade as degradation
 from smifbench.errors import DamagedFile
-from smifbench.experiment import execution
+from smifbench.fusion.build import RunMethod
 from smifbench.run import Run
+from smifbench.steps import fuse as fusing
+from smifbench.steps import score as scoring
+from smifbench.steps import train as training
 from smifbench.steps.__main__ import main
-from smifbench.steps.score import score_run
 
 RUN = Run("indian_pines", "block-gauss-s2/1", 4, "ssr_net", "default", 0)
 RECIPE = Recipe(batch=1, patch=16, steps=1)
@@ -39,8 +41,8 @@ def whole(tmp_path_factory):
     for path in PREPARED:
         scenes.prepare(dataset, "indian_pines", (folder / path).stem, folder, folder / path)
     degradation.degrade([folder / path for path in PREPARED], RUN.protocol, 4, folder / "pairs")
-    execution.train_run(RUN, folder / "pairs", {}, RECIPE, "cpu", folder / "state", folder / "trained")
-    execution.fuse_run(RUN, folder / "pairs", {}, "cpu", folder / "trained", folder / "fused")
+    training.train(RunMethod(RUN, {}), folder / "pairs", RECIPE, folder / "state", folder / "trained")
+    fusing.fuse(RunMethod(RUN, {}, folder / "trained"), folder / "pairs", folder / "fused")
     return folder
 
 
@@ -49,15 +51,15 @@ def degrade(folder):
 
 
 def train(folder):
-    execution.train_run(RUN, folder / "pairs", {}, RECIPE, "cpu", folder / "state", folder / "again")
+    training.train(RunMethod(RUN, {}), folder / "pairs", RECIPE, folder / "state", folder / "again")
 
 
 def fuse(folder):
-    execution.fuse_run(RUN, folder / "pairs", {}, "cpu", folder / "trained", folder / "again")
+    fusing.fuse(RunMethod(RUN, {}, folder / "trained"), folder / "pairs", folder / "again")
 
 
 def score(folder):
-    score_run("tiny", RUN, folder / "pairs", folder / "fused", folder / "again")
+    scoring.score("tiny", RUN, folder / "pairs", folder / "fused", folder / "again")
 
 
 def cut(content):

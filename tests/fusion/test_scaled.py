@@ -58,7 +58,7 @@ def test_scenes_are_mapped_once_as_every_batch_would_be():
     model = ScaledNetwork(Enlarge())
     model.fit("standard", list(lr_hsi), list(hr_msi))
     patches = Patches.load([pair], 4, torch.device("cpu"))
-    model.scale(patches)
+    model.scale(patches.hr_hsi, patches.lr_hsi, patches.hr_msi)
     seen = []
     model.network.register_forward_pre_hook(lambda network, batch: seen.extend(batch))
     model(lr_hsi, hr_msi)

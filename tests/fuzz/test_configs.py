@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smifbench import plugins
 from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
-from smifbench.experiment.config import check_experiment, load_experiment, recipe_of
+from smifbench.experiment.config import check_experiment, load_experiment
 from smifbench.method import Recipe
 
 CONFIGS = [yaml.safe_load(path.read_text()) for path in sorted((plugins.ROOT / "config").glob("*.yaml"))]
@@ -120,9 +120,8 @@ def plan(experiment):
     for run in experiment.runs():
         get_protocol(run.protocol)
         assert NAME.fullmatch(run.variant)
-        about = experiment.methods[run.method, run.variant]
         if plugins.method_class(run.method).trainable:
-            recipe = recipe_of(run.method, experiment.recipe, experiment.training, about["recipe"])
+            recipe = experiment.recipe_of(run.method, run.variant)
             assert recipe.lr > 0
             assert type(recipe.batch) is type(recipe.patch) is int
             assert type(recipe.steps) in (int, type(None))

@@ -113,7 +113,7 @@ def test_equals_the_authors_release(golden, case):
 def test_equals_the_authors_release_with_estimated_srf(golden, case):
     stored = golden("cnmf")
     lr_hsi, hr_msi = tensor(stored[f"{case}.lr_hsi"]), tensor(stored[f"{case}.hr_msi"])
-    srf, offsets = cnmf.estimate_srf(lr_hsi, hr_msi, int(case[-1]))
+    srf, offsets = cnmf.estimate_srf(lr_hsi, cnmf.reduce_gaussian(hr_msi, int(case[-1])))
     explained = (hr_msi - offsets[:, None, None]).clamp_min(0)
     estimate, _ = cnmf.couple(lr_hsi, explained, tensor(stored[f"{case}.W_vca"]), srf)
     np.testing.assert_allclose(estimate, stored[f"{case}.estimated.out"], rtol=0, atol=3.1e-8)
@@ -121,7 +121,9 @@ def test_equals_the_authors_release_with_estimated_srf(golden, case):
 
 def test_estimated_srf_equals_the_authors_where_noise_makes_it_unique(golden):
     stored, case = golden("cnmf"), CASES[2]
-    srf, offsets = cnmf.estimate_srf(tensor(stored[f"{case}.lr_hsi"]), tensor(stored[f"{case}.hr_msi"]), 4)
+    srf, offsets = cnmf.estimate_srf(
+        tensor(stored[f"{case}.lr_hsi"]), cnmf.reduce_gaussian(tensor(stored[f"{case}.hr_msi"]), 4)
+    )
     np.testing.assert_allclose(torch.column_stack([srf, offsets]), stored[f"{case}.estimated.R"], atol=1e-9)
 
 
@@ -190,7 +192,7 @@ def test_reduction_sees_beyond_the_block_only_inside_the_image(ratio):
     reach = ratio // 2
     size = 5 * ratio
     impulses = torch.eye(size * size, dtype=torch.float64).view(-1, size, size)
-    weights = cnmf.reduce(impulses, ratio).view(size, size, 5, 5).permute(2, 3, 0, 1)
+    weights = cnmf.reduce_gaussian(impulses, ratio).view(size, size, 5, 5).permute(2, 3, 0, 1)
     torch.testing.assert_close(weights.sum((2, 3)), torch.ones(5, 5, dtype=torch.float64))
     for row, column, margin in [(2, 1, reach), (0, 2, 0), (3, 4, 0), (4, 4, 0)]:
         rows, columns = ((ratio * i - margin, ratio * (i + 1) + margin) for i in (row, column))
@@ -206,7 +208,9 @@ def test_reduction_sees_beyond_the_block_only_inside_the_image(ratio):
 def test_estimated_srf_and_offset_are_the_true_ones_where_the_images_tell():
     scene = torch.rand(5, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     srf = torch.tensor([[0.5, 0.25, 0.25, 0, 0], [0, 0, 0.2, 0.3, 0.5]], dtype=torch.float64)
-    found, offsets = cnmf.estimate_srf(cnmf.reduce(scene, 2), torch.tensordot(srf, scene, 1) + 0.05, 2)
+    found, offsets = cnmf.estimate_srf(
+        cnmf.reduce_gaussian(scene, 2), cnmf.reduce_gaussian(torch.tensordot(srf, scene, 1) + 0.05, 2)
+    )
     torch.testing.assert_close(found, srf)
     torch.testing.assert_close(offsets, torch.full_like(offsets, 0.05))
 
@@ -214,9 +218,9 @@ def test_estimated_srf_and_offset_are_the_true_ones_where_the_images_tell():
 def test_estimate_of_the_srf_ends_on_dependent_bands():
     random = np.random.default_rng(0)
     scene = tensor(random.random((102, 6)) @ random.dirichlet(np.ones(6), 1024).T).view(102, 32, 32)
-    srf, offsets = cnmf.estimate_srf(cnmf.reduce(scene, 4), scene[:4], 4)
-    fit = torch.tensordot(srf, cnmf.reduce(scene, 4), 1) + offsets[:, None, None]
-    torch.testing.assert_close(fit, cnmf.reduce(scene[:4], 4), rtol=0, atol=1e-6)
+    srf, offsets = cnmf.estimate_srf(cnmf.reduce_gaussian(scene, 4), cnmf.reduce_gaussian(scene[:4], 4))
+    fit = torch.tensordot(srf, cnmf.reduce_gaussian(scene, 4), 1) + offsets[:, None, None]
+    torch.testing.assert_close(fit, cnmf.reduce_gaussian(scene[:4], 4), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_outer_rounds_go_on_while_both_errors_fall():
     random = np.random.default_rng(5)
     scene = np.tensordot(smooth_spectra(random, 6, 20).T, smooth_abundances(random, 6, 32, 5, 5.0), 1)
     srf = np.kron(np.eye(5), np.full(4, 0.25))
-    lr_hsi, hr_msi = cnmf.reduce(tensor(scene), 4), tensor(np.tensordot(srf, scene, 1))
+    lr_hsi, hr_msi = cnmf.reduce_gaussian(tensor(scene), 4), tensor(np.tensordot(srf, scene, 1))
     results = [
         cnmf.couple(lr_hsi, hr_msi, spread_pixels(lr_hsi)[:, :20], tensor(srf), 10, outer) for outer in (1, 2, 50)
     ]

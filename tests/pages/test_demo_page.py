@@ -1,4 +1,4 @@
-"""The README's table of the demo is what docs/demo.py makes of results."""
+"""The README's table of the demo is what maintenance/demo.py makes of results."""
 
 import re
 
@@ -8,7 +8,7 @@ from scripts import load
 from smifbench.evaluation.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.system.files import write_json
 
-demo = load("docs/demo.py")
+demo = load("maintenance/demo.py")
 
 
 def test_the_readmes_numbers_give_the_readmes_table(tmp_path):

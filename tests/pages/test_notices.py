@@ -6,12 +6,12 @@ import re
 
 import pytest
 from packaging.version import Version
+from requirements import declared
 from scripts import load
-from test_environment import declared
 
 from smifbench import plugins
 
-notices = load("docs/notices.py")
+notices = load("maintenance/notices.py")
 PAGE = notices.PAGE.read_text()
 STALE = "run `make docs`"
 

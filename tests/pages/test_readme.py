@@ -6,8 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from prepared_pairs import make_pairs
 
-from smifbench import plugins
+from smifbench import Recipe, plugins
+from smifbench.fusion.build import RunMethod
+from smifbench.run import Run
+from smifbench.steps.train import train
 
 README = (plugins.ROOT / "README.md").read_text()
 SCRIPTS = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "import smifbench" in block]
@@ -19,12 +23,20 @@ demo,indian_pines,block-gauss-s2/1,4,gsa,default,0,test,ok,,44.9,45,0.98,0.9,2.2
 """
 
 
+NARROW = {"width": 32, "layers": 1, "blocks": 2, "stages": 2}
+
+
 @pytest.fixture
 def desk(tmp_path):
-    """A folder that holds results of a demo."""
+    """A folder that holds results of a demo, with a network that has seen one step of training."""
     for name in ("demo", "other"):
         (tmp_path / "results" / name).mkdir(parents=True)
         (tmp_path / "results" / name / "metrics.csv").write_text(METRICS)
+    demo = Run("indian_pines", "block-gauss-s2/1", 4, "smif_net", "default", 0)
+    pairs = make_pairs(tmp_path, names=("indian_pines_train", "indian_pines_test"))
+    trained = tmp_path / "results" / "demo" / "runs" / demo.folder / "trained"
+    train(RunMethod(demo, NARROW), pairs, Recipe(batch=1, patch=16, steps=1), tmp_path / "state", trained)
+    shutil.copytree(pairs, tmp_path / "data" / "pairs" / "indian_pines" / demo.protocol / "x4")
     return tmp_path
 
 
@@ -59,7 +71,7 @@ def test_the_worked_method_builds_and_runs():
     skeleton = (plugins.ROOT / "methods" / "_skeleton.py").read_text()
     header = skeleton.split("class Skeleton")[0].replace("from ._layers", "from _smifbench_methods._layers")
     script = (
-        "from smifbench import plugins, FusionProblem\nplugins._package('methods')\n"
+        "from smifbench import plugins, FusionProblem\nplugins._package(plugins.source('methods', 'gsa'))\n"
         f"{header}\n{example}\n"
         "print(MyNet(FusionProblem(6, 2, 4))(torch.rand(1, 6, 4, 4), torch.rand(1, 2, 16, 16)).shape)"
     )

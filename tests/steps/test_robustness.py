@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from smifbench import UserError, build_method, fuse, metrics, simulate
@@ -16,6 +17,7 @@ from smifbench.degradation.protocol import DEFAULT
 from smifbench.errors import DamagedFile
 from smifbench.evaluation import results
 from smifbench.evaluation.columns import METRICS_COLUMNS
+from smifbench.fusion.build import RunMethod
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.report import losses
 from smifbench.run import Run
@@ -55,13 +57,15 @@ def land(tmp_path_factory):
     return folder
 
 
+def bench(method, pairs, scenes, memory_gb=None):
+    return robustness.Bench(method, pairs, scenes, torch.device("cpu"), memory_gb)
+
+
 def rows_of(land, run, *tests, options=None, trained=None, memory_gb=None):
-    target = land / "rows.csv"
-    tests = [(protocol, ratio) for protocol, ratio in tests]
-    paths = land / "scenes", land / "pairs"
-    robustness.run_tests("e", run, tests, *paths, options or {}, "cpu", trained, target, memory_gb)
-    rows = pd.read_csv(target, keep_default_na=False)
-    assert list(rows) == [*METRICS_COLUMNS, "trained_on", "rmse_blocks", "rmse_detail"]
+    method = RunMethod(run, options or {}, trained)
+    rows = bench(method, land / "pairs", land / "scenes", memory_gb).rows(tests)
+    rows = pd.DataFrame(rows).reindex(columns=robustness.COLUMNS)
+    assert robustness.COLUMNS[: len(METRICS_COLUMNS)] == METRICS_COLUMNS
     assert set(rows.trained_on) == {"block-gauss-s2/1/x4"}
     assert set(rows.scene) == {"land_test"}
     return rows
@@ -114,7 +118,7 @@ def test_what_does_not_apply_is_skipped_with_the_reason(land):
     assert list(rows.status) == ["skipped", "ok", "skipped"]
     assert rows.message[0] == "the MSI has 3 bands under block-gauss-s2/1+response=nikon_d700, and 2 in training"
     assert "ratio 5 does not divide" in rows.message[2]
-    assert list(rows.psnr.ne("")) == [False, True, False]
+    assert list(rows.psnr.notna()) == [False, True, False]
     mssjfl = replace(GSA, method="mssjfl")
     (row,) = rows_of(land, mssjfl, (GSA.protocol, 2), trained=land / "trained").itertuples()
     assert row.status == "skipped"
@@ -128,9 +132,8 @@ def test_a_failed_training_and_absent_data_are_told_in_every_row(land, tmp_path)
     assert set(rows.message) == {"the loss became nan"}
     about = read_json(land / "pairs" / "pairs.json")
     write_json(tmp_path / "pairs.json", about | {"unavailable": "no server answers"})
-    target = tmp_path / "rows.csv"
-    robustness.run_tests("e", GSA, [(LATE, 4)], land / "scenes", tmp_path, {}, "cpu", None, target)
-    assert pd.read_csv(target)[["status", "message"]].to_numpy().tolist() == [["not run", "no server answers"]]
+    (row,) = bench(RunMethod(GSA, {}), tmp_path, land / "scenes").rows([(LATE, 4)])
+    assert (row["status"], row["message"]) == ("not run", "no server answers")
 
 
 def test_a_bound_on_memory_holds_for_every_test(land):
@@ -162,7 +165,7 @@ def test_damaged_weights_and_scenes_are_no_result(land, tmp_path):
     shutil.copytree(land / "scenes", scenes)
     np.save(scenes / "land_test.npy", np.zeros((6, 24, 32), np.float32))
     with pytest.raises(DamagedFile, match=r"land_test\.npy is damaged"):
-        robustness.run_tests("e", GSA, [(LATE, 4)], scenes, land / "pairs", {}, "cpu", None, tmp_path / "rows.csv")
+        bench(RunMethod(GSA, {}), land / "pairs", scenes).rows([(LATE, 4)])
 
 
 def made_up(psnr, scenes=("a", "b"), **columns):
@@ -261,7 +264,7 @@ def test_tests_are_called_by_what_they_change(protocol, ratio, trained_on, expec
 
 
 def test_rows_load_like_those_of_any_experiment(land, tmp_path):
-    rows_of(land, GSA, (GSA.protocol, 4), (LATE, 4), (GSA.protocol, 2))
-    (land / "rows.csv").rename(tmp_path / "metrics.csv")
+    rows = rows_of(land, GSA, (GSA.protocol, 4), (LATE, 4), (GSA.protocol, 2))
+    rows.assign(experiment="e").to_csv(tmp_path / "metrics.csv", index=False)
     df = results.load_results(tmp_path)
     assert json.loads(df.groupby("protocol").psnr.count().to_json()) == {GSA.protocol: 2, LATE: 1}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from smifbench.errors import CannotWrite
-from smifbench.system.files import replacing, replacing_folder, write_text
+from smifbench.system.files import locked, replacing, replacing_folder, write_text
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -74,3 +74,18 @@ def test_a_file_that_may_not_grow_is_told_and_is_not_there(tmp_path, write):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("CannotWrite target cannot be written (")
     assert not os.listdir(tmp_path)
+
+
+def test_one_process_at_a_time_works_in_a_locked_folder(tmp_path):
+    code = (
+        "import sys; from filelock import FileLock, Timeout\n"
+        "try:\n    FileLock(sys.argv[1]).acquire(timeout=0)\n    print('free')\nexcept Timeout:\n    print('taken')"
+    )
+
+    def other():
+        command = [sys.executable, "-c", code, str(tmp_path / "folder" / ".lock")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    with locked(tmp_path / "folder"):
+        assert other() == "taken"
+    assert other() == "free"

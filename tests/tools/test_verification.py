@@ -9,9 +9,10 @@ import pytest
 from smifbench import UserError
 from smifbench.__main__ import main
 from smifbench.degradation import degrade
-from smifbench.experiment import execution
+from smifbench.fusion.build import RunMethod
 from smifbench.run import Run
-from smifbench.steps.score import score_run
+from smifbench.steps.fuse import fuse
+from smifbench.steps.score import score
 from smifbench.system.files import write_json
 from smifbench.system.identity import array_hash
 from smifbench.tools.verification import verify
@@ -38,8 +39,8 @@ def untouched(tmp_path_factory):
     for method in METHODS:
         run = Run("toy", "block-gauss-s2/1", 4, method, "default", 0)
         place = folder / "results" / "tiny" / "runs" / run.folder
-        execution.fuse_run(run, folder / PAIRS, {}, "cpu", None, place / "fused")
-        score_run("tiny", run, folder / PAIRS, place / "fused", place / "scores.csv")
+        fuse(RunMethod(run, {}), folder / PAIRS, place / "fused")
+        score("tiny", run, folder / PAIRS, place / "fused", place / "scores.csv")
         tables.append(pd.read_csv(place / "scores.csv", dtype=str, keep_default_na=False))
     pd.concat(tables).to_csv(folder / "results" / "tiny" / "metrics.csv", index=False)
     write_json(folder / "results" / "tiny" / "experiment.json", {"datasets": {"toy": {"data": "toy-1234"}}})

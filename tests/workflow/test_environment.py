@@ -3,32 +3,14 @@
 import re
 import subprocess
 import sys
-import tomllib
-from itertools import chain
 
 import pytest
 import yaml
+from requirements import declared, requirement
 
 from smifbench import plugins
 
-CONDA_NAMES = {
-    "matplotlib-base": "matplotlib",
-    "python-fvcore": "fvcore",
-    "pytorch": "torch",
-    "snakemake-minimal": "snakemake",
-}
 CONDA_ONLY = {"python", "make", "pip"}
-
-
-def requirement(text):
-    name, bounds = re.fullmatch(r"([A-Za-z0-9_.-]+?)((?:[<>=!].*)?)", text).groups()
-    return CONDA_NAMES.get(name, name), bounds
-
-
-def declared():
-    project = tomllib.loads((plugins.ROOT / "pyproject.toml").read_text())
-    listed = [*project["project"]["dependencies"], *chain(*project["dependency-groups"].values())]
-    return dict(requirement(text) for text in listed)
 
 
 def test_conda_users_get_the_same_packages():
@@ -53,7 +35,7 @@ def test_lock_pins_every_declared_package_and_names_no_index():
         ("smifbench", ["torch", "pandas"]),
         ("smifbench.steps", ["torch", "pandas", "matplotlib"]),
         ("smifbench.evaluation.scoring", ["torch", "matplotlib", "snakemake", "rasterio"]),
-        ("smifbench.experiment.execution", ["snakemake", "matplotlib", "fvcore", "requests", "tensorly", "rasterio"]),
+        ("smifbench.steps.train", ["snakemake", "matplotlib", "fvcore", "requests", "tensorly", "rasterio"]),
         ("smifbench.report.pictures", ["torch"]),
         ("smifbench.report.page", ["torch"]),
     ],
@@ -67,7 +49,8 @@ def test_a_module_imports_no_more_than_it_needs(module, absent):
 def test_no_method_imports_a_tool_of_the_suite():
     code = (
         "import sys; from smifbench import plugins; [plugins.method_class(name) for name in plugins.names('methods')]; "
-        "print([name for name in ('snakemake', 'matplotlib', 'fvcore', 'requests', 'tensorly', 'rasterio') if name in sys.modules])"
+        "print([name for name in ('snakemake', 'matplotlib', 'fvcore', 'requests', 'tensorly', 'rasterio') "
+        "if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

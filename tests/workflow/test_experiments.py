@@ -8,12 +8,12 @@ from smifbench import audit, load_results, plugins
 from smifbench.data import scenes
 from smifbench.degradation import degrade
 from smifbench.evaluation.columns import COST_COLUMNS
-from smifbench.experiment import execution
-from smifbench.experiment.config import check_experiment, recipe_of
+from smifbench.experiment.config import check_experiment
+from smifbench.fusion.build import RunMethod
 from smifbench.paper.audit import published_options
 from smifbench.report.document import write_document
 from smifbench.report.tables import write_tables
-from smifbench.steps import describe, score
+from smifbench.steps import describe, fuse, score, train
 from smifbench.system.files import write_json
 
 CONFIGS = {
@@ -59,11 +59,11 @@ def run(pairs, tmp_path):
             method = about.methods[run.method, run.variant]
             folder, trained = tmp_path / run.folder, None
             if plugins.method_class(run.method).trainable:
-                recipe = recipe_of(run.method, about.recipe, about.training, method["recipe"])
+                recipe = about.recipe_of(run.method, run.variant)
                 trained = folder / "trained"
-                execution.train_run(run, pairs, method["options"], recipe, "cpu", folder / "state", trained)
-            execution.fuse_run(run, pairs, method["options"], "cpu", trained, folder / "fused")
-            score.score_run(name, run, pairs, folder / "fused", folder / "scores.csv")
+                train.train(RunMethod(run, method["options"]), pairs, recipe, folder / "state", trained)
+            fuse.fuse(RunMethod(run, method["options"], trained), pairs, folder / "fused")
+            score.score(name, run, pairs, folder / "fused", folder / "scores.csv")
             tables.append(pd.read_csv(folder / "scores.csv"))
         pd.concat(tables).to_csv(tmp_path / "metrics.csv", index=False)
         pd.DataFrame(columns=COST_COLUMNS).to_csv(tmp_path / "cost.csv", index=False)

@@ -1,11 +1,15 @@
 # What the rules of all stages share: the checked experiment, where things live, and which code decides which numbers.
+import csv
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
 from smifbench.dataset import DataSet
+from smifbench.experiment.causes import digest
+from smifbench.experiment.config import WORDS
 from smifbench.run import Run
 
 try:
@@ -41,14 +45,31 @@ wildcard_constraints:
     scene="[^/]+",
 
 
-def code(*modules):
-    """Modules of the package on which a rule's numbers depend; an edit of one runs the rule again."""
-    return [f"smifbench/{module}.py" for module in modules]
+def code(step, *plugin_files, also=()):
+    """Digest of the code that decides a step's numbers, as a parameter of its rule: where it changes, the rule runs."""
+    return digest(step, plugin_files, also)
 
 
-def plugin_code(folder, name):
-    """A plug-in's file and the private files that it imports."""
-    return [str(path.relative_to(plugins.ROOT)) for path in plugins.sources(folder, name)]
+def method_code(step):
+    """`code` of a step that works with the method of its wildcards."""
+
+    def of(wildcards):
+        estimated = method_config(wildcards)["options"].get("operators") == "estimated"
+        files = plugins.sources("methods", wildcards.method)
+        return code(step, *files, also=["fusion.blind"] if estimated else [])
+
+    return of
+
+
+def all_methods_code(step, *others):
+    """`code` of a step that works with all methods of the experiment, and with other plug-ins."""
+    files = [file for method, _ in EXPERIMENT.methods for file in plugins.sources("methods", method)]
+    return code(step, *sorted({*files, *others}))
+
+
+def data_set_files():
+    """Files of all readers of the experiment."""
+    return [file for name in EXPERIMENT.datasets for file in plugins.sources("datasets", EXPERIMENT.reader(name))]
 
 
 def reader(wildcards):
@@ -56,7 +77,8 @@ def reader(wildcards):
 
 
 def dataset_options_json(wildcards):
-    return json.dumps(EXPERIMENT.options(DATASET_OF[wildcards.data]))
+    options = EXPERIMENT.options(DATASET_OF[wildcards.data])
+    return json.dumps({key: value for key, value in options.items() if key not in WORDS}, sort_keys=True)
 
 
 def configured_dataset(wildcards):
@@ -97,17 +119,31 @@ def method_config(wildcards):
     return EXPERIMENT.methods[wildcards.method, wildcards.variant]
 
 
-def run_json(wildcards):
-    return json.dumps({**wildcards, "ratio": int(wildcards.ratio), "seed": int(wildcards.seed)})
-
-
 def options_json(wildcards):
-    return json.dumps(method_config(wildcards)["options"])
+    return json.dumps(method_config(wildcards)["options"], sort_keys=True)
 
 
 def recipe_json(wildcards):
-    changes = [EXPERIMENT.training, method_config(wildcards)["recipe"]]
-    return json.dumps({"base": EXPERIMENT.recipe, "changes": changes})
+    return json.dumps(asdict(EXPERIMENT.recipe_of(wildcards.method, wildcards.variant)), sort_keys=True)
+
+
+def attempt_at(output):
+    """Number of the attempt at a run's `output`: one more where the last one failed, so that each snakemake tries again."""
+
+    def of(wildcards):
+        last = last_outcomes(Path(output.format(**wildcards)))
+        return max((row["attempt"] for row in last), default=1) + any(row["status"] == "failed" for row in last)
+
+    return of
+
+
+def last_outcomes(output):
+    """What is written down of the last attempt at a run's output: one outcome, or one for each row of a table."""
+    if output.suffix == ".csv" and output.exists():
+        with output.open(newline="") as file:
+            return [{"attempt": int(row["attempt"]), "status": row["status"]} for row in csv.DictReader(file)]
+    facts = output / "facts.json"
+    return [json.loads(facts.read_text())] if facts.exists() else []
 
 
 def trained_folder(wildcards):
@@ -127,15 +163,15 @@ def all_methods_json(wildcards):
         {"method": method, "variant": variant, "options": about["options"]}
         for (method, variant), about in EXPERIMENT.methods.items()
     ]
-    return json.dumps(methods)
+    return json.dumps(methods, sort_keys=True)
 
 
 def config_json(wildcards):
-    return json.dumps(config)
+    return json.dumps(EXPERIMENT.as_config())
 
 
 def tests_json(wildcards):
-    return json.dumps(EXPERIMENT.tests(Run(**json.loads(run_json(wildcards)))))
+    return json.dumps(EXPERIMENT.tests(Run.of_folder(RUN.format(**wildcards))))
 
 
 def test_scenes(wildcards):
@@ -143,12 +179,6 @@ def test_scenes(wildcards):
     splits = EXPERIMENT.build_dataset(wildcards.dataset).scenes()
     folder = f"data/scenes/{EXPERIMENT.data_id(wildcards.dataset)}"
     return [f"{folder}/{scene}.npy" for scene, split in splits.items() if split == "test"]
-
-
-def blind_code(wildcards):
-    """What decides the operators of a method that estimates them."""
-    estimated = method_config(wildcards)["options"].get("operators") == "estimated"
-    return code("fusion/blind", "degradation/estimation") if estimated else []
 
 
 def final_outputs():

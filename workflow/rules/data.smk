@@ -2,8 +2,6 @@
 
 
 rule download:
-    input:
-        code("data/download", "data/archives"),
     output:
         "data/fetched/{data}.json",
     log:
@@ -11,6 +9,7 @@ rule download:
     conda:
         ENVIRONMENT
     params:
+        code=code("download", also=["data.archives", "data.download"]),
         reader=reader,
         options=dataset_options_json,
         attempt=attempt,
@@ -23,9 +22,6 @@ rule download:
 
 rule prepare:
     input:
-        lambda wildcards: plugin_code("datasets", reader(wildcards)),
-        code("data/scenes", "system/identity", "data/responses", "data/cubes/reading"),
-        code("data/cubes/content", "data/cubes/npy", "data/cubes/matlab", "data/cubes/header", "data/cubes/raster"),
         RESPONSES,
         fetched_files,
         source_files,
@@ -37,6 +33,7 @@ rule prepare:
     conda:
         ENVIRONMENT
     params:
+        code=lambda wildcards: code("prepare", *plugins.sources("datasets", reader(wildcards))),
         dataset=lambda wildcards: DATASET_OF[wildcards.data],
         reader=reader,
         options=dataset_options_json,
@@ -50,15 +47,6 @@ rule prepare:
 
 rule degrade:
     input:
-        code(
-            "degradation/protocol",
-            "degradation/operators",
-            "degradation/simulation",
-            "degradation/degrade",
-            "degradation/pairs",
-            "system/identity",
-            "data/responses",
-        ),
         prepared_sidecars,
         scenes=prepared_scenes,
     output:
@@ -67,6 +55,8 @@ rule degrade:
         "data/logs/degrade/{data}/{protocol}/x{ratio}.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code("degrade"),
     message:
         "simulate the image pairs of {wildcards.data}: {wildcards.protocol}, ratio {wildcards.ratio}"
     shell:

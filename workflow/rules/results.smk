@@ -10,6 +10,8 @@ rule collect:
         f"{RESULTS}/logs/collect.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code("collect"),
     message:
         "collect the rows of all runs"
     shell:
@@ -18,8 +20,6 @@ rule collect:
 
 rule cost:
     input:
-        [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
-        code("evaluation/cost", "method", "problem", "system/devices", "system/memory"),
         PUBLISHED,
         pairs=cost_pairs,
     output:
@@ -33,13 +33,13 @@ rule cost:
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
     params:
+        code=all_methods_code("cost"),
         methods=all_methods_json,
-        device=EXPERIMENT.device,
     message:
         "count and time all methods on {wildcards.dataset} x{wildcards.ratio}"
     shell:
         "python -m smifbench.steps cost --dataset {wildcards.dataset:q} --pairs {input.pairs:q} --methods {params.methods:q} "
-        "--device {params.device:q} --threads {threads} --output {output:q} --log {log:q}"
+        "--device {EXPERIMENT.device:q} --threads {threads} --output {output:q} --log {log:q}"
 
 
 rule collect_cost:
@@ -51,6 +51,8 @@ rule collect_cost:
         f"{RESULTS}/logs/collect_cost.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code("collect"),
     message:
         "collect the costs of all methods"
     shell:
@@ -59,9 +61,6 @@ rule collect_cost:
 
 rule describe:
     input:
-        [plugin_code("methods", method) for method, _ in EXPERIMENT.methods],
-        [plugin_code("datasets", EXPERIMENT.reader(dataset)) for dataset in EXPERIMENT.datasets],
-        code("steps/describe", "experiment/config", "method", "degradation/protocol"),
         ["methods/references.bib", "datasets/references.bib"],
     output:
         f"{RESULTS}/experiment.json",
@@ -70,6 +69,7 @@ rule describe:
     conda:
         ENVIRONMENT
     params:
+        code=all_methods_code("describe", *data_set_files()),
         config=config_json,
     message:
         "write down what the experiment is"
@@ -79,14 +79,6 @@ rule describe:
 
 rule tables:
     input:
-        code(
-            "report/tables",
-            "report/latex",
-            "paper/audit",
-            "evaluation/significance",
-            "evaluation/results",
-            "paper/published",
-        ),
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
@@ -98,6 +90,7 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
+        code=code("tables"),
         results=subpath(input.about, parent=True),
     message:
         "write the LaTeX tables"
@@ -107,14 +100,6 @@ rule tables:
 
 rule figures:
     input:
-        code(
-            "report/pictures",
-            "report/charts",
-            "report/figures",
-            "report/comparison",
-            "evaluation/significance",
-            "evaluation/results",
-        ),
         rules.collect.output,
         rules.collect_cost.output,
         about=rules.describe.output[0],
@@ -131,6 +116,7 @@ rule figures:
     conda:
         ENVIRONMENT
     params:
+        code=code("figures"),
         results=subpath(input.about, parent=True),
     message:
         "draw the figures"
@@ -140,7 +126,6 @@ rule figures:
 
 rule document:
     input:
-        code("report/document", "report/latex", "report/figures"),
         rules.tables.output,
         rules.figures.output,
         about=rules.describe.output[0],
@@ -151,6 +136,7 @@ rule document:
     conda:
         ENVIRONMENT
     params:
+        code=code("document"),
         results=subpath(input.about, parent=True),
     message:
         "put tables and figures into one document"
@@ -160,17 +146,7 @@ rule document:
 
 rule report:
     input:
-        code(
-            "report/page",
-            "report/viewer",
-            "report/comparison",
-            "report/figures",
-            "paper/audit",
-            "report/tables",
-            "evaluation/significance",
-            "evaluation/results",
-        ),
-        [f"workflow/report/report.{suffix}" for suffix in ("html.j2", "css", "js")],
+        [f"smifbench/report/templates/report.{suffix}" for suffix in ("html.j2", "css", "js")],
         PUBLISHED,
         rules.collect.output,
         rules.collect_cost.output,
@@ -183,6 +159,7 @@ rule report:
     conda:
         ENVIRONMENT
     params:
+        code=code("report"),
         results=subpath(input.about, parent=True),
     message:
         "write the report"
@@ -192,7 +169,6 @@ rule report:
 
 rule summary:
     input:
-        code("evaluation/results", "evaluation/significance"),
         rules.collect.output,
         rules.document.output,
         rules.report.output,
@@ -206,6 +182,7 @@ rule summary:
     conda:
         ENVIRONMENT
     params:
+        code=code("summary"),
         results=subpath(input.about, parent=True),
     message:
         "summarise"

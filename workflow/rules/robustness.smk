@@ -3,22 +3,6 @@
 
 rule robustness:
     input:
-        lambda wildcards: plugin_code("methods", wildcards.method),
-        code(
-            "degradation/protocol",
-            "degradation/operators",
-            "degradation/simulation",
-            "degradation/degrade",
-            "steps/robustness",
-            "metrics",
-            "method",
-            "problem",
-            "fusion/scaled",
-            "fusion/tiles",
-            "system/precision",
-            "degradation/pairs",
-        ),
-        blind_code,
         test_scenes,
         pairs=pairs_folder,
         trained=trained_folder,
@@ -32,13 +16,14 @@ rule robustness:
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
     params:
-        run=run_json,
+        code=method_code("robustness"),
+        run=RUN,
         options=options_json,
         experiment=EXPERIMENT.name,
         tests=tests_json,
         prepared=lambda wildcards: f"data/scenes/{EXPERIMENT.data_id(wildcards.dataset)}",
-        device=EXPERIMENT.device,
         threads=EXPERIMENT.threads,
+        attempt=attempt_at(f"{RESULTS}/robustness/runs/{RUN}/metrics.csv"),
         memory=MEMORY_OPTION,
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
     message:
@@ -46,7 +31,7 @@ rule robustness:
     shell:
         "python -m smifbench.steps robustness --experiment {params.experiment:q} --run {params.run:q} --tests {params.tests:q} "
         "--prepared {params.prepared:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {params.device:q} {params.memory:q} --threads {params.threads} --output {output:q} --log {log:q}"
+        "--device {EXPERIMENT.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
 
 
 rule collect_robustness:
@@ -58,6 +43,8 @@ rule collect_robustness:
         f"{RESULTS}/logs/collect_robustness.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code("collect"),
     message:
         "collect the rows of all tests"
     shell:
@@ -66,7 +53,6 @@ rule collect_robustness:
 
 rule spread:
     input:
-        code("report/losses", "report/latex", "report/pictures"),
         rows=rules.collect_robustness.output[0],
     output:
         table=f"{RESULTS}/robustness.csv",
@@ -75,6 +61,8 @@ rule spread:
         f"{RESULTS}/logs/spread.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code("spread"),
     message:
         "tabulate and draw what the methods lose"
     shell:

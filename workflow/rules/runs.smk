@@ -4,20 +4,6 @@
 
 rule train:
     input:
-        lambda wildcards: plugin_code("methods", wildcards.method),
-        code(
-            "method",
-            "problem",
-            "fusion/scaled",
-            "training/loop",
-            "training/patches",
-            "system/precision",
-            "fusion/tiles",
-            "experiment/execution",
-            "fusion/build",
-            "fusion/weights",
-            "degradation/pairs",
-        ),
         pairs=pairs_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
@@ -29,36 +15,23 @@ rule train:
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
     params:
-        run=run_json,
+        code=method_code("train"),
+        run=RUN,
         options=options_json,
         recipe=recipe_json,
+        attempt=attempt_at(f"{RESULTS}/runs/{RUN}/trained"),
         state=f"{RESULTS}/state/{RUN}",
-        device=EXPERIMENT.device,
         threads=EXPERIMENT.threads,
     message:
         "train {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps train --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} "
-        "--recipe {params.recipe:q} --device {params.device:q} --threads {params.threads} --state {params.state:q} "
+        "--recipe {params.recipe:q} --device {EXPERIMENT.device:q} --threads {params.threads} --attempt {params.attempt} --state {params.state:q} "
         "--output {output:q} --log {log:q}"
 
 
 rule fuse:
     input:
-        lambda wildcards: plugin_code("methods", wildcards.method),
-        code(
-            "method",
-            "problem",
-            "fusion/scaled",
-            "fusion/tiles",
-            "system/memory",
-            "system/precision",
-            "experiment/execution",
-            "fusion/build",
-            "fusion/weights",
-            "degradation/pairs",
-        ),
-        blind_code,
         pairs=pairs_folder,
         trained=trained_folder,
     output:
@@ -71,22 +44,22 @@ rule fuse:
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
     params:
-        run=run_json,
+        code=method_code("fuse"),
+        run=RUN,
         options=options_json,
-        device=EXPERIMENT.device,
         threads=EXPERIMENT.threads,
+        attempt=attempt_at(f"{RESULTS}/runs/{RUN}/fused"),
         trained=lambda wildcards, input: ["--trained", *input.trained] if input.trained else [],
         memory=MEMORY_OPTION,
     message:
         "fuse {wildcards.dataset} x{wildcards.ratio} with {wildcards.method}/{wildcards.variant}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {params.device:q} {params.memory:q} --threads {params.threads} --output {output:q} --log {log:q}"
+        "--device {EXPERIMENT.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
 
 
 rule score:
     input:
-        code("metrics", "evaluation/scoring", "steps/score", "evaluation/columns"),
         pairs=pairs_folder,
         fused=f"{RESULTS}/runs/{RUN}/fused",
     output:
@@ -96,7 +69,8 @@ rule score:
     conda:
         ENVIRONMENT
     params:
-        run=run_json,
+        code=code("score"),
+        run=RUN,
         experiment=EXPERIMENT.name,
     message:
         "score {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"

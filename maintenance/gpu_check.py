@@ -1,6 +1,6 @@
 """Measure training on a GPU, then run one experiment on prepared pairs, over as many short calls as it takes.
 
-    python workflow/scripts/gpu_check.py --pairs data/pairs/cave/block-gauss-s2/1/x4 --output results/gpu_check
+    python maintenance/gpu_check.py --pairs data/pairs/cave/block-gauss-s2/1/x4 --output results/gpu_check
 
 For a node that has this checkout, the folder of pairs (prepared elsewhere) and the scenes beside it, and of packages
 torch, NumPy and what training imports: SciPy, pandas, safetensors, tqdm, PyYAML. No network, no Snakemake. A call ends
@@ -15,14 +15,17 @@ import shlex
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from smifbench import plugins  # noqa: E402
+from smifbench.experiment.recipes import resolved_recipe  # noqa: E402
+from smifbench.run import Run  # noqa: E402
 
 GRACE_SECONDS = 25
 """What a training that is told to stop may take to finish its step and save its state."""
@@ -79,16 +82,18 @@ def _commands(args: argparse.Namespace) -> list[list[str]]:
         folder = args.output / "runs" / method / (variant or "default")
         state, trained, fused, score = (str(folder / name) for name in ("state", "trained", "fused", "scores.csv"))
         scores.append(score)
-        run = ["--run", json.dumps({**setting, "method": method, "variant": variant or "default"}), *pairs]
+        run = Run(**setting, method=method, variant=variant or "default")
+        of_run = ["--run", run.folder, *pairs]
         network = ["--options", json.dumps(about.get("options", {})), *device]
-        recipe = {"base": config.get("recipe", "paper"), "changes": [config["training"], about.get("recipe", {})]}
+        changes = [config["training"], about.get("recipe", {})]
+        recipe = asdict(resolved_recipe(method, config.get("recipe", "own"), *changes))
         steps = [
-            ("train", trained, [*run, *network, "--recipe", json.dumps(recipe), "--state", state]),
-            ("fuse", fused, [*run, *network, "--trained", trained]),
-            ("score", score, [*run, "--experiment", config["experiment"], "--fused", fused]),
+            ("train", trained, [*of_run, *network, "--recipe", json.dumps(recipe), "--state", state]),
+            ("fuse", fused, [*of_run, *network, "--trained", trained]),
+            ("score", score, [*of_run, "--experiment", config["experiment"], "--fused", fused]),
         ]
         if not plugins.method_class(method).trainable:
-            steps[:2] = [("fuse", fused, [*run, *network])]
+            steps[:2] = [("fuse", fused, [*of_run, *network])]
         for step, output, arguments in steps:
             if not Path(output).exists():
                 log = ["--log", str(folder / f"{step}.log")]

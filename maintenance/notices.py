@@ -1,4 +1,4 @@
-"""Rewrite the tables of THIRD_PARTY_NOTICES.md: `python docs/notices.py`, in the environment of requirements.lock.
+"""Rewrite the tables of THIRD_PARTY_NOTICES.md: `python maintenance/notices.py`, with requirements.lock installed.
 
 Methods come from the docstrings of `methods/*.py`, data sets from the classes in `datasets/*.py`, packages from what
 their installed metadata state.
@@ -11,7 +11,6 @@ import sys
 import tomllib
 
 from smifbench import plugins
-from smifbench.steps.describe import bibtex
 from smifbench.system.files import write_text
 
 PAGE = plugins.ROOT / "THIRD_PARTY_NOTICES.md"
@@ -93,7 +92,7 @@ def code_consulted(text: str) -> tuple[str, str]:
 
 def entry(folder: str, key: str) -> dict[str, str]:
     """Fields of a BibTeX entry, without braces and line breaks; none where there is no such entry."""
-    fields = re.findall(r"^\s*(\w+)\s*=\s*[{\"](.*?)[}\"],?$", bibtex(folder, key), re.MULTILINE | re.DOTALL)
+    fields = re.findall(r"^\s*(\w+)\s*=\s*[{\"](.*?)[}\"],?$", plugins.bibtex(folder, key), re.MULTILINE | re.DOTALL)
     return {name: " ".join(re.sub(r"[{}]", "", value).split()) for name, value in fields}
 
 

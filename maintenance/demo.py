@@ -1,4 +1,4 @@
-"""Bring the README's picture and table of the demo up to results/demo: `python docs/demo.py`, which needs pdftoppm."""
+"""Bring the README's picture and table of the demo up to results/demo: `python maintenance/demo.py`; needs pdftoppm."""
 
 import re
 import subprocess

@@ -21,7 +21,7 @@ CONFIG = {
 
 def check(folder, minutes):
     pairs = folder / "pairs" / "toy" / "block-gauss-s2" / "1" / "x4"
-    command = [sys.executable, plugins.ROOT / "workflow" / "scripts" / "gpu_check.py", "--device", "cpu"]
+    command = [sys.executable, plugins.ROOT / "maintenance" / "gpu_check.py", "--device", "cpu"]
     command += ["--config", folder / "config.yaml", "--pairs", pairs, "--output", folder / "out"]
     command += ["--minutes", minutes, "--throughput=ssr_net --patch 16 --batch 1 --seconds 0.1"]
     return subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Bring the tables and the picture of docs/limits.md up to results/demo/robustness: `python docs/limits.py`."""
+"""Bring the tables and the picture of docs/limits.md up to results/demo/robustness: `python maintenance/limits.py`."""
 
 import re
 import shutil

@@ -5,20 +5,22 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
+from prepared_pairs import make_pairs
 
-from smifbench import FusionMethod, FusionProblem, Recipe
-from smifbench.degradation import degrade
+from smifbench import FusionMethod, FusionProblem, Recipe, UserError
 from smifbench.degradation.pairs import load_pairs
 from smifbench.errors import MachineError
-from smifbench.experiment import config, execution
+from smifbench.experiment.recipes import resolved_recipe
+from smifbench.fusion.build import RunMethod
 from smifbench.fusion.tiles import fuse
 from smifbench.run import Run
-from smifbench.system.identity import array_hash
+from smifbench.steps import fuse as fuse_step
+from smifbench.steps import train as train_step
+from smifbench.training.loop import Training
 
 RECIPE = Recipe(lr=1e-3, batch=1, patch=16, steps=4)
 
@@ -26,22 +28,7 @@ RECIPE = Recipe(lr=1e-3, batch=1, patch=16, steps=4)
 @pytest.fixture
 def pairs(tmp_path):
     """A folder of pairs with one training and one test scene of 6 bands, at ratio 4."""
-    return make_pairs(tmp_path, [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]])
-
-
-def make_pairs(folder, srf):
-    generator = np.random.default_rng(0)
-    paths = []
-    for scene, split in (("first", "train"), ("second", "test")):
-        path = folder / "scenes" / f"{scene}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cube = generator.random((6, 32, 32), dtype=np.float32)
-        np.save(path, cube)
-        about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
-        path.with_suffix(".json").write_text(json.dumps(about))
-        paths.append(path)
-    degrade.degrade(paths, "block-gauss-s2/1", 4, folder / "pairs")
-    return folder / "pairs"
+    return make_pairs(tmp_path)
 
 
 def run_of(method):
@@ -50,7 +37,7 @@ def run_of(method):
 
 def train(pairs, tmp_path):
     state, target = tmp_path / "state", tmp_path / "trained"
-    execution.train_run(run_of("ssr_net"), pairs, {}, RECIPE, "cpu", state, target)
+    train_step.train(RunMethod(run_of("ssr_net"), {}), pairs, RECIPE, state, target)
     return state, target
 
 
@@ -58,14 +45,14 @@ def test_a_network_is_trained_and_fuses_from_its_saved_weights(pairs, tmp_path):
     state, trained = train(pairs, tmp_path)
     assert not state.exists()
     assert sorted(path.name for path in trained.iterdir()) == ["facts.json", "history.csv", "weights.safetensors"]
-    execution.fuse_run(run_of("ssr_net"), pairs, {}, "cpu", trained, tmp_path / "fused")
+    fuse_step.fuse(RunMethod(run_of("ssr_net"), {}, trained), pairs, tmp_path / "fused")
     facts = json.loads((tmp_path / "fused" / "facts.json").read_text())
     assert (facts["status"], facts["train_steps"]) == ("ok", 4)
     assert np.load(tmp_path / "fused" / "second.npy").shape == (6, 32, 32)
 
 
 def test_a_scene_too_large_for_the_memory_fails_with_a_sentence_where_the_method_needs_all_of_it(pairs, tmp_path):
-    execution.fuse_run(run_of("cnmf"), pairs, {}, "cpu", None, tmp_path / "fused", memory_gb=1e-6)
+    fuse_step.fuse(RunMethod(run_of("cnmf"), {}), pairs, tmp_path / "fused", memory_gb=1e-6)
     facts = json.loads((tmp_path / "fused" / "facts.json").read_text())
     assert facts["status"] == "failed"
     assert "the method sees all of it at once; give it more memory (memory_gb)" in facts["message"]
@@ -100,9 +87,9 @@ def test_a_failure_of_the_machine_is_not_written_down_as_the_methods(error, pair
             raise error
         return original(self)
 
-    original = execution.Training.one_step
+    original = Training.one_step
     monkeypatch.setattr("smifbench.training.loop.SAVE_SECONDS", -1)
-    monkeypatch.setattr(execution.Training, "one_step", fail)
+    monkeypatch.setattr(Training, "one_step", fail)
     with pytest.raises((type(error), MachineError)):
         train(pairs, tmp_path)
     assert (tmp_path / "state").exists()
@@ -115,9 +102,9 @@ def test_a_failure_of_the_method_keeps_the_state_and_tells_why(pairs, tmp_path, 
             raise ValueError("a wrong turn\nand more")
         return original(self)
 
-    original = execution.Training.one_step
+    original = Training.one_step
     monkeypatch.setattr("smifbench.training.loop.SAVE_SECONDS", -1)
-    monkeypatch.setattr(execution.Training, "one_step", fail)
+    monkeypatch.setattr(Training, "one_step", fail)
     state, target = train(pairs, tmp_path)
     facts = json.loads((target / "facts.json").read_text())
     assert (facts["status"], facts["message"]) == ("failed", "ValueError: a wrong turn")
@@ -137,9 +124,9 @@ def test_the_data_id_follows_every_image_of_the_pair(tmp_path):
 
 
 def test_sigterm_ends_a_step_with_one_sentence_and_the_next_run_goes_on(pairs, tmp_path):
-    recipe = {"base": "paper", "changes": [{"batch": 1, "patch": 16, "steps": 10**6}]}
+    recipe = {"batch": 1, "patch": 16, "steps": 10**6}
     command = [sys.executable, "-m", "smifbench.steps", "train", "--pairs", str(pairs), "--device", "cpu"]
-    command += ["--run", json.dumps(asdict(run_of("ssr_net"))), "--recipe", json.dumps(recipe)]
+    command += ["--run", run_of("ssr_net").folder, "--recipe", json.dumps(recipe)]
     command += ["--state", str(tmp_path / "state"), "--output", str(tmp_path / "trained")]
     log, steps = tmp_path / "log", []
     for _ in range(2):
@@ -157,17 +144,17 @@ def test_sigterm_ends_a_step_with_one_sentence_and_the_next_run_goes_on(pairs, t
 
 
 def test_epochs_of_an_experiment_replace_the_authors_steps():
-    assert config.recipe_of("ssr_net", "authors").steps == 10_000
-    assert config.recipe_of("ssr_net", "authors", {"epochs": 10}).steps is None
-    assert config.recipe_of("ssr_net", "authors", {"epochs": 10}, {"steps": 7}).steps == 7
-    assert config.recipe_of("ssr_net", "authors", {"seconds": 10}).seconds == 10
-    assert config.recipe_of("ssr_net", "authors", {"seconds": 10}, {"steps": 7}).seconds is None
-    assert config.recipe_of("ssr_net", "authors", {"seconds": 10}, {"lr": 1.0}).seconds == 10
+    assert resolved_recipe("ssr_net", "own").steps == 10_000
+    assert resolved_recipe("ssr_net", "own", {"epochs": 10}).steps is None
+    assert resolved_recipe("ssr_net", "own", {"epochs": 10}, {"steps": 7}).steps == 7
+    assert resolved_recipe("ssr_net", "own", {"seconds": 10}).seconds == 10
+    assert resolved_recipe("ssr_net", "own", {"seconds": 10}, {"steps": 7}).seconds is None
+    assert resolved_recipe("ssr_net", "own", {"seconds": 10}, {"lr": 1.0}).seconds == 10
 
 
 def test_without_a_training_scene_there_is_one_sentence(tmp_path, pairs):
     about = json.loads((pairs / "pairs.json").read_text())
     del about["scenes"]["first"]
     (pairs / "pairs.json").write_text(json.dumps(about))
-    with pytest.raises(execution.UserError, match="holds no training scene"):
+    with pytest.raises(UserError, match="holds no training scene"):
         train(pairs, tmp_path)

@@ -1,0 +1,20 @@
+"""Put the rows of several tables into one."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from smifbench.system.files import replacing
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the step's arguments."""
+    parser.add_argument("--tables", type=Path, nargs="+", required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the rows one table after the other, every cell as it stands."""
+    with replacing(args.output) as temporary:
+        rows = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.tables]
+        pd.concat(rows).to_csv(temporary, index=False)
