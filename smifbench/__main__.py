@@ -58,7 +58,12 @@ def inspect(args: argparse.Namespace) -> None:
     from smifbench.data.cubes import inspection
 
     png = args.png or f"{Path(args.file).stem}.png"
-    print(inspection.inspect(args.file, args.variable, args.band_axis, png))
+    print(inspection.inspect(args.file, args.variable, args.band_axis, png, shape=args.shape, ask=as_flag))
+
+
+def as_flag(option: str) -> str:
+    """Call an option of reading as the command `inspect` does; what it has no flag for is a key of a config."""
+    return option if option == "drop_bands" else "--" + option.replace("_", "-")
 
 
 FLAGS = {
@@ -182,9 +187,11 @@ def _parser() -> argparse.ArgumentParser:
     command("methods", methods)
     command("datasets", datasets)
     added = command("inspect", inspect)
-    added.add_argument("file", help="NumPy, MATLAB, ENVI header or TIFF")
+    added.add_argument("file", help="NumPy, MATLAB, ENVI, GeoTIFF or another raster, see docs/files.md")
     added.add_argument("--variable", help="name of the variable, where the file holds several")
     added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
+    shape = {"type": _positive, "nargs": 2, "metavar": ("ROWS", "COLUMNS")}
+    added.add_argument("--shape", **shape, help="rows and columns of a matrix of pixels")
     added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
     _add_fuse_options(command("fuse", fuse))
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")

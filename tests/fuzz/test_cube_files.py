@@ -8,6 +8,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import rasterio
 from fuzzing import HOSTILE_NUMBERS, damaged, fuzzed, sentence_or
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,9 +40,25 @@ FIELDS = {
     "wavelength": CENTRES.map(lambda centres: f"{{{', '.join(centres)}}}"),
     "wavelength units": st.sampled_from(["Nanometers", "Micrometers", "Unknown", "parsecs", "{"]),
     "fwhm": st.sampled_from(["{10, 10}", "{", "}", "10"]),
+    "data ignore value": st.sampled_from(["0", "255", "-9999", "1e39", "nan", "{1}", "none"]) | HOSTILE_NUMBERS,
+    "data gain values": st.sampled_from(["{0.5, 0.25, 2}", "{1, 1, 1}", "{0, 1, 1}", "{1e308, 1, 1}", "{2}", "x"]),
+    "data offset values": st.sampled_from(["{0, -1, 10}", "{0, 0, 0}", "{nan, 0, 0}", "{}"]),
+    "map info": st.sampled_from(
+        [
+            "{UTM, 1, 1, 600000, 5320000, 10, 10, 32, North, WGS-84, units=Meters}",
+            *("{UTM, 1, 1, nan, inf, 0, 0, 99, North}", "{Arbitrary, 1}", "{}", "{" + "UTM, " * 500 + "}"),
+        ]
+    ),
+    "coordinate system string": st.sampled_from(["{PROJCS[}", '{GEOGCS["x", DATUM[', "{EPSG:99999999}"]),
+    "file type": st.sampled_from(["ENVI Standard", "TIFF", "", "ENVI Meta"]),
     "bbl": st.sampled_from(["{1, 0}", "{" + "0," * 5000 + "}"]),
 }
 USUAL = {"samples": "8", "lines": "4", "bands": "3", "data type": "12", "interleave": "bsq", "byte order": "0"}
+
+
+def whole(text):
+    """A whole number as headers may write it."""
+    return int(text.partition(".")[0])
 
 
 @st.composite
@@ -67,11 +84,26 @@ def test_an_envi_header_is_read_for_what_it_says_or_refused(tmp_path_factory, li
     if cube is None:
         return
     says = {key: value.strip() for key, value in lines}
-    dtype = np.dtype(CODES[says["data type"]]).newbyteorder("<>"[int(says.get("byte order", "0"))])
+    dtype = np.dtype(CODES[says["data type"]]).newbyteorder("<>"[whole(says.get("byte order", "0"))])
     axes = STORED[says["interleave"].lower()]
-    shape = [int(says[axis]) for axis in axes]
-    stored = np.frombuffer(DATA, dtype, np.prod(shape), int(says.get("header offset", "0"))).reshape(shape)
-    np.testing.assert_array_equal(cube.array, stored.transpose([axes.index(axis) for axis in STORED["bsq"]]))
+    shape = [whole(says[axis]) for axis in axes]
+    stored = np.frombuffer(DATA, dtype, np.prod(shape), whole(says.get("header offset", "0"))).reshape(shape)
+    stored = stored.transpose([axes.index(axis) for axis in STORED["bsq"]])
+    if cube.gain is None:
+        np.testing.assert_array_equal(cube.array, stored)
+        missing = np.zeros(stored.shape[1:], bool) if cube.missing is None else cube.missing
+        lost = stored == cube.nodata if cube.nodata is not None else np.zeros(stored.shape, bool)
+        lost = lost | ~np.isfinite(stored)
+        if dtype.kind != "f" or abs(cube.nodata or 0) < 1e30:
+            np.testing.assert_array_equal(missing, lost[cube.good_bands].any(0))
+    else:
+        assert len(cube.gain) == len(cube.offset) == len(stored)
+        with np.errstate(all="ignore"):
+            values = np.float64(stored) * cube.gain[:, None, None] + cube.offset[:, None, None]
+            there = ~np.isnan(cube.array)
+            np.testing.assert_allclose(cube.array[there], values.astype(cube.array.dtype)[there], rtol=1e-6)
+    if cube.grid is not None:
+        assert len(cube.grid.transform.to_gdal()) == 6
     if cube.wavelengths_nm is not None:
         assert len(cube.wavelengths_nm) == len(cube.array)
         assert np.isfinite(cube.wavelengths_nm).all()
@@ -123,7 +155,7 @@ def test_a_damaged_mat_file_is_read_or_refused(tmp_path_factory, mat_files, litt
     dims=st.lists(st.sampled_from([0, 1, 2, 5, 10, 2**16, 2**31 - 1, -1, -5]), min_size=0, max_size=6),
     kind=st.integers(0, 20),
     stored=st.sampled_from([0, 4, 100, 200, 2**31]),
-    flags=st.sampled_from([9, 11, 6, 15, 1, 2, 4, 0x80B, 0x40B, 2**32 - 1]),
+    flags=st.sampled_from([9, 11, 15, 1, 2, 4, 0x80B, 0x40B, 2**32 - 1]),
     name=st.binary(max_size=12),
 )
 def test_a_mat_header_claims_nothing_that_is_believed(tmp_path_factory, little_memory, dims, kind, stored, flags, name):
@@ -142,6 +174,47 @@ def test_a_mat_header_claims_nothing_that_is_believed(tmp_path_factory, little_m
         assert set(np.array(read.array).tobytes()) == {1}
 
 
+@pytest.fixture(scope="module")
+def rasters(tmp_path_factory):
+    """The same cube as GDAL writes it with a mask, with gains and with a grid, as bytes; and the cube."""
+    folder = tmp_path_factory.mktemp("rasters")
+    cube = np.random.default_rng(6).integers(1, 1000, (3, 20, 16)).astype(np.uint16)
+    about = {"count": 3, "height": 20, "width": 16, "dtype": "uint16", "driver": "GTiff"}
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 600000, 0, -10, 5320000)}
+    kinds = {
+        "plain": {},
+        "packed": {"compress": "deflate", "predictor": 2},
+        "lzw tiles": {"compress": "lzw", "tiled": True, "blockxsize": 16, "blockysize": 16, **place},
+        "no data": {"nodata": 7, "interleave": "band", **place},
+    }
+    for name, options in kinds.items():
+        with rasterio.open(folder / f"{name}.tif", "w", **about, **options) as file:
+            file.write(cube)
+            if name == "packed":
+                file.scales, file.offsets = [0.5, 2, 1], [0, -1, 10]
+        if name == "lzw tiles":
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(folder / f"{name}.tif", "r+") as file:
+                file.write_mask(cube[0] > 100)
+    return {path.stem: path.read_bytes() for path in folder.glob("*.tif")}
+
+
+@fuzzed
+@given(data=st.data())
+def test_a_damaged_tiff_is_read_or_refused(tmp_path_factory, rasters, little_memory, data):
+    path = tmp_path_factory.getbasetemp() / "damaged.tif"
+    path.write_bytes(data.draw(damaged(rasters[data.draw(st.sampled_from(sorted(rasters)))])))
+    read = sentence_or(read_cube, path)
+    if read is None:
+        return
+    assert read.array.ndim == 3
+    shape = read.array.shape[1:]
+    assert read.mask is None or read.mask.shape == shape
+    assert read.missing is None or (read.missing.shape == shape and read.missing.any())
+    if read.gain is not None:
+        assert np.isfinite(read.gain).all()
+        assert len(read.gain) == len(read.array)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS bounds the memory of a process on Linux")
 def test_a_header_of_10_to_the_12_samples_needs_no_memory(tmp_path):
     """In a process that may not have 256 MB more than Python and numpy; a sparse file gives the header its length."""
@@ -149,7 +222,8 @@ def test_a_header_of_10_to_the_12_samples_needs_no_memory(tmp_path):
     (tmp_path / "claim.hdr").write_text(text)
     (tmp_path / "claim.img").write_bytes(DATA)
     code = (
-        "import resource, sys; from smifbench.cubes import read_cube; from smifbench.errors import UserError\n"
+        "import resource, sys\n"
+        "from smifbench.data.cubes.reading import read_cube; from smifbench.errors import UserError\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + 2**28\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size, size))\n"
         "try: read_cube(sys.argv[1])\n"

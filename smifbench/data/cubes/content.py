@@ -5,7 +5,7 @@ A header is only a claim: it is held against the file's length before anything i
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -88,7 +88,7 @@ class Wanted(NamedTuple):
 
 
 def from_variables(
-    kind: str,
+    format: str,
     path: Path,
     about: dict[str, tuple],
     wanted: Wanted,
@@ -101,17 +101,17 @@ def from_variables(
     pixels counted in the format's `order`.
     """
     sides = wanted.shape or _stated_sides(about, load)
-    matrices = {name: _as_pixels(*entry, sides) for name, entry in about.items()} if sides else {}
+    matrices = {name: _as_pixels(shape, kind, sides) for name, (shape, kind) in about.items()} if sides else {}
     cubes = about | {name: (shape, about[name][1]) for name, shape in matrices.items() if shape}
     name = pick(path, cubes, wanted)
     array = load(name)
     if array.dtype.kind not in REAL:
         raise UserError(f"{path}: {name} is of type {array.dtype}; store real numbers")
-    axis, notes = None, ()
-    if matrices.get(name) and sides:
+    axis, notes = None, tuple[str, ...]()
+    if (pixels := matrices.get(name)) and sides:
         axis = 0 if array.shape[1] == math.prod(sides) else 2
         notes = (f"{name} is a matrix of pixels of {sides[0]} rows and {sides[1]} columns",)
-        array = array.reshape(matrices[name], order=order)
+        array = array.reshape(pixels, order=order)
     vectors: dict[str, str] = {}
     for other, (shape, type_kind) in about.items():
         if _is_vector(shape) and type_kind in "iuf":
@@ -122,13 +122,13 @@ def from_variables(
             if word == "bands" and values.min() < 100:  # mere numbers of bands
                 continue
             unit = word.rpartition("_")[2] if word.endswith(("_nm", "_um")) else None
-            return Content(kind, array, name, axis, values.tolist(), unit, notes=notes)
-    return Content(kind, array, name, axis, notes=notes)
+            return Content(format, array, name, axis, values.tolist(), unit, notes=notes)
+    return Content(format, array, name, axis, notes=notes)
 
 
 def _stated_sides(about: Mapping[str, tuple], load: Callable[[str], np.ndarray]) -> tuple[int, int] | None:
     """Rows and columns that single numbers in the file state."""
-    single = {}
+    single: dict[str, str] = {}
     for name, (shape, kind) in about.items():
         if math.prod(shape) == 1 and kind in "iuf":
             single.setdefault(name.rpartition(".")[2].lower(), name)
@@ -180,7 +180,12 @@ def refuse_disguised(path: Path) -> None:
 
 
 def map_values(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, order: str = "C", header: Path | None = None
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    offset: int,
+    order: Literal["C", "F"] = "C",
+    header: Path | None = None,
 ) -> np.ndarray:
     """Map the values of a file read-only, after a look at its length."""
     claimed, length = offset + math.prod(shape) * dtype.itemsize, path.stat().st_size
@@ -220,7 +225,7 @@ def _is_vector(shape: tuple[int, ...]) -> bool:
     return len(shape) in (1, 2) and 1 <= math.prod(shape) == max(shape) <= 10**5
 
 
-def band_list(bands: Sequence[int]) -> str:
+def band_list(bands: Iterable[int]) -> str:
     """Write increasing band numbers as a YAML list in which a run becomes [first, last]: `[0, [3, 7], 12]`."""
     runs: list[list[int]] = []
     for band in map(int, bands):

@@ -234,7 +234,7 @@ def _mat5_arrays(stream: _Stream, prefix: str, length: int | None, depth: int) -
         yield name, _Mat5Array(shape, np.dtype(object), 0, False)
         return
     kind, start, size, _ = _tag(stream)
-    dtype = np.dtype(MAT5_TYPES[kind]).newbyteorder(endian)
+    dtype = np.dtype(MAT5_TYPES[kind]).newbyteorder(">" if endian == ">" else "<")
     if size != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name[:40]!r} claims the shape {shape} but has {size} bytes of {dtype.name}")
     yield name, _Mat5Array(shape, dtype, start, flags & 0xFF in MAT5_FLOATS and dtype.kind != "f")

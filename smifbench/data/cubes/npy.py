@@ -3,7 +3,7 @@
 import math
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Literal
 
 import numpy as np
 
@@ -39,7 +39,7 @@ def read_npz(path: Path, wanted: Wanted) -> Content:
         return from_variables("NumPy .npz", path, about, wanted, load)
 
 
-def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], str, np.dtype]:
+def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype]:
     """Shape, order and type of an array, read without its values."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)

@@ -6,6 +6,8 @@ a large scene is never loaded whole; what is compressed is loaded.
 
 import logging
 import math
+import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smifbench.data.cubes.content import Content, Grid, Wanted, check_claim, map_values, pick
+from smifbench.data.cubes.content import LARGEST_EXPANSION, Content, Grid, Wanted, check_claim, map_values, pick
 from smifbench.data.cubes.header import (
     AXES,
     KEPT,
@@ -54,6 +56,9 @@ VALUES = ("data gain values", "data offset values", "data ignore value")
 """Lines of an ENVI header that GDAL is given."""
 
 MOST_PAGES = 4096
+BELIEVED = 2**27
+"""Bytes that a raster may claim whatever it stores: tiles of one value, and those never written, need next to none."""
+
 NO_GRID = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -150,7 +155,7 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
         listed = entries(words.get(key, ""))
         if listed and (len(listed) != sides["bands"] or any(not _finite(number(text)) for text in listed)):
             raise UserError(f"{header}: '{key}' are not {sides['bands']} numbers, one for each band; correct the line")
-    dtype = np.dtype(TYPES[code]).newbyteorder("<>"[order])
+    dtype = np.dtype(TYPES[code]).newbyteorder(">" if order else "<")
     packed = words.get("file compression", "0") != "0"
     axes = AXES[interleave]
     shape = tuple(sides[axis] for axis in axes)
@@ -167,7 +172,7 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
     }
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "image"
-        image.symlink_to(data.resolve())
+        linked = _linked(image, data, packed)
         given = {key: words[key] for key in (*GROUND, *VALUES) if key in words}
         text = [
             f"{key} = {{{value}}}" if key in (*LISTS, *GROUND) else f"{key} = {value}" for key, value in given.items()
@@ -175,13 +180,14 @@ def _read_plain(header: Path, data: Path, words: Mapping[str, str]) -> Content:
         image.with_suffix(".hdr").write_text("\n".join(["ENVI", *(f"{k} = {v}" for k, v in stated.items()), *text, ""]))
         pam = data.with_name(f"{data.name}.aux.xml")
         if pam.is_file():
-            image.with_name("image.aux.xml").symlink_to(pam.resolve())
+            shutil.copy(pam, image.with_name("image.aux.xml"))
         with gdal(), _open(image, "ENVI") as dataset:
             content = _described(dataset, f"ENVI {interleave}")
             if array is None:
                 content = content._replace(array=dataset.read(), band_axis=0)
             else:
-                _compare(dataset, array.transpose([axes.index(axis) for axis in AXES["bsq"]]), data)
+                if linked and start < 2**31:  # beyond, GDAL's own count of the header's bytes overflows
+                    _compare(dataset, array.transpose([axes.index(axis) for axis in AXES["bsq"]]), data)
                 content = content._replace(array=array, band_axis=axes.index("bands"))
     return content
 
@@ -239,7 +245,8 @@ def _read(path: Path, driver: str, wanted: Wanted) -> Content:
         mapped = _mapped(path, group) if driver == "GTiff" else None
         if mapped is None:
             count, dtype = about[name][0][0], np.dtype(group[0].dtypes[0])
-            check_claim(path, count * math.prod(group[0].shape), dtype.itemsize, path.stat().st_size)
+            stored = max(path.stat().st_size, BELIEVED // LARGEST_EXPANSION)
+            check_claim(path, count * math.prod(group[0].shape), dtype.itemsize, stored)
             mapped = np.concatenate([page.read() for page in group]) if len(group) > 1 else group[0].read(), 0
         array, axis = mapped
         # tifffile's own files keep the shape of any array, so that their pages need not be bands.
@@ -355,15 +362,15 @@ def _without_alpha(dataset: "DatasetReader", content: Content) -> Content:
         return content
     last = dataset.count - 1
     array = content.array[tuple(slice(last) if axis == content.band_axis else slice(None) for axis in range(3))]
-    fields = {name: None if (value := getattr(content, name)) is None else value[:last] for name in ("gain", "offset")}
-    hidden = alpha == 0
+    hidden = np.asarray(alpha == 0)
     mask = hidden if content.mask is None else hidden | content.mask
     return content._replace(
         array=array,
         mask=mask if mask.any() else None,
         band_names=content.band_names[:last],
         notes=(*content.notes, f"band {last} is marked as alpha, so it is taken for a mask and left out"),
-        **fields,
+        gain=None if content.gain is None else content.gain[:last],
+        offset=None if content.offset is None else content.offset[:last],
     )
 
 
@@ -405,6 +412,8 @@ def _mapped(path: Path, group: Sequence["DatasetReader"]) -> tuple[np.ndarray, i
                 expected = offset + min(rows, height - top) * width * item * (first.count if together else 1)
     with path.open("rb") as file:
         order = ">" if file.read(2) == b"MM" else "<"
+    if start is None:
+        return None
     shape = (height, width, first.count) if together else (sum(page.count for page in group), height, width)
     array = map_values(path, shape, np.dtype(first.dtypes[0]).newbyteorder(order), start)
     _compare(first, np.moveaxis(array, 2 if together else 0, 0), path)
@@ -449,6 +458,23 @@ def _sides(content: Content) -> tuple[int, int]:
 def _is_tiff(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def _linked(image: Path, data: Path, packed: bool) -> bool:
+    """Put the data file where GDAL shall read it; where the system allows no links, a file of its length unless packed.
+
+    Returns False for the latter, which holds other values.
+    """
+    try:
+        image.symlink_to(data.resolve())
+    except OSError:  # Windows, without the right to make links
+        if packed:
+            shutil.copy(data, image)
+        else:
+            image.touch()
+            os.truncate(image, data.stat().st_size)
+            return False
+    return True
 
 
 def _check_packed(header: Path, data: Path) -> None:

@@ -132,22 +132,31 @@ class Cube:
             for block in row_blocks(self.array):
                 rows = slice(top, top + block.shape[1])
                 for band in bands:
-                    missing[rows] |= self._unusable(block[band])
+                    missing[rows] |= self.unusable(block[band])
                 top = rows.stop
         return missing if missing.any() else None
 
     def take(self, bands: Sequence[int]) -> "Cube":
         """Return the cube of these bands in this order."""
         numbers = list(bands)
-        of_bands = ("wavelengths_nm", "bandwidths_nm", "gain", "offset")
-        picked = {name: None if (values := getattr(self, name)) is None else values[numbers] for name in of_bands}
         bad = None if self.bad_bands is None else tuple(i for i, band in enumerate(numbers) if band in self.bad_bands)
-        names = tuple(self.band_names[band] for band in numbers) if self.band_names else ()
-        array = self.array if numbers == list(range(len(self.array))) else self.array[numbers]
-        return replace(self, array=array, bad_bands=bad, band_names=names, **picked)
 
-    def _unusable(self, values: np.ndarray) -> np.ndarray:
-        """Where single values are missing."""
+        def of(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[numbers]
+
+        return replace(
+            self,
+            array=self.array if numbers == list(range(len(self.array))) else self.array[numbers],
+            wavelengths_nm=of(self.wavelengths_nm),
+            bandwidths_nm=of(self.bandwidths_nm),
+            gain=of(self.gain),
+            offset=of(self.offset),
+            bad_bands=bad,
+            band_names=tuple(self.band_names[band] for band in numbers) if self.band_names else (),
+        )
+
+    def unusable(self, values: np.ndarray) -> np.ndarray:
+        """Return where values out of `array` are no finite number or the no-data value; the mask is another matter."""
         unusable = np.zeros(values.shape, bool) if values.dtype.kind != "f" else ~np.isfinite(values)
         if self.nodata is not None and self.gain is None:  # with gains it is NaN already
             unusable |= is_nodata(values, self.nodata)
@@ -161,7 +170,6 @@ def read_cube(
     bands: int | None = None,
     *,
     shape: tuple[int, int] | None = None,
-    nodata: float | None = None,
     ask: Callable[[str], str] = as_key,
 ) -> Cube:
     """Read or map the cube of a file.
@@ -182,8 +190,6 @@ def read_cube(
         Number of wavelengths known from elsewhere, in place of those in the file.
     shape
         Rows and columns of a matrix of pixels, where variables such as `nRow` and `nCol` do not state them.
-    nodata
-        Number that stands for a missing value, in place of the file's.
     ask
         Turns the name of one of these options, for messages, into what the user can type.
 
@@ -206,8 +212,6 @@ def read_cube(
     axis, reason = _band_axis(path, content, band_axis, bands or len(content.wavelengths), ask)
     array = np.moveaxis(content.array, axis, 0)
     centres, widths, complaint = _wavelengths(content, len(array))
-    if nodata is not None:
-        content = content._replace(nodata=float(nodata))
     notes = [reason, *content.notes, complaint]
     if content.bad_bands:
         listed = band_list(content.bad_bands)
@@ -215,9 +219,9 @@ def read_cube(
     if content.nodata is not None:
         notes.append(f"the value {content.nodata:g} stands for missing")
     stored = array.dtype.newbyteorder("=")
-    if content.gain is not None:
+    if content.gain is not None and content.offset is not None:
         notes.append(f"gains {_extent(content.gain)} and offsets {_extent(content.offset)} of the file are applied")
-        array = _decoded(path, array, content)
+        array = _decoded(path, array, content.gain, content.offset, content.nodata)
     return Cube(
         array,
         centres,
@@ -291,7 +295,8 @@ def full_scale(array: np.ndarray, path: str | Path) -> float:
     return min(rounded, float(np.iinfo(array.dtype).max)) if array.dtype.kind in "iu" else rounded
 
 
-def _decoded(path: Path, array: np.ndarray, content: Content) -> np.ndarray:
+@np.errstate(over="ignore", invalid="ignore")
+def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, nodata: float | None) -> np.ndarray:
     """Apply gains and offsets to (C, H, W); what is missing becomes NaN."""
     dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 or array.dtype.str[1:] == "f4" else np.float64)
     check_claim(path, array.size, dtype.itemsize, array.nbytes)
@@ -299,11 +304,9 @@ def _decoded(path: Path, array: np.ndarray, content: Content) -> np.ndarray:
     top = 0
     for block in row_blocks(array):
         rows = slice(top, top := top + block.shape[1])
-        np.add(
-            block * content.gain[:, None, None], content.offset[:, None, None], out=values[:, rows], casting="same_kind"
-        )
-        if content.nodata is not None:
-            values[:, rows][is_nodata(block, content.nodata)] = np.nan
+        np.add(block * gain[:, None, None], offset[:, None, None], out=values[:, rows], casting="same_kind")
+        if nodata is not None:
+            values[:, rows][is_nodata(block, nodata)] = np.nan
     return values
 
 

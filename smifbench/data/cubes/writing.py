@@ -65,9 +65,9 @@ def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
     else:
         in_the_way = [path.with_name(path.name + suffix) for suffix in (".aux.xml", ".msk", ".ovr")]
         in_the_way = [other for other in in_the_way if other.is_file()] if path.suffix.lower() in TIFF_SUFFIXES else []
-        header = header_of(path) if path.suffix.lower() in TIFF_SUFFIXES else None
-        if header and is_header(header):
-            in_the_way.append(header)
+        beside = header_of(path) if path.suffix.lower() in TIFF_SUFFIXES else None
+        if beside and is_header(beside):
+            in_the_way.append(beside)
     if in_the_way:
         raise UserError(
             f"{in_the_way[0]} lies there already and would be taken for a part of {path}, or it would lose its header; "
@@ -132,8 +132,8 @@ def _encoded(cube: Cube, with_gains: bool) -> tuple[np.ndarray, float | None]:
     if cube.nodata is not None and cube.gain is None:
         missing |= is_nodata(values, cube.nodata)
     dtype = values.dtype.newbyteorder("=")
-    undo = with_gains and cube.gain is not None and cube.offset is not None
-    if undo:
+    undo = with_gains and cube.gain is not None
+    if with_gains and cube.gain is not None and cube.offset is not None:
         dtype = cube.stored or dtype
         values = (np.asarray(values, np.float64) - cube.offset[:, None, None]) / cube.gain[:, None, None]
         if dtype.kind in "iu":
@@ -177,7 +177,7 @@ def _same(file: Path, others: Iterable[Path]) -> bool:
     return any(other.exists() and other.samefile(file) for other in others)
 
 
-def _write_variables(path: Path, variables: dict[str, np.ndarray]) -> None:
+def _write_variables(path: Path, variables: dict[str, Any]) -> None:
     from scipy.io import savemat
 
     matlab = path.suffix.lower() == ".mat"
@@ -225,7 +225,7 @@ def _write_tiff(path: Path, array: np.ndarray, nodata: float | None, cube: Cube)
 
 
 def _band_tags(cube: Cube, band: int) -> dict[str, str]:
-    tags = {}
+    tags: dict[str, str] = {}
     if cube.wavelengths_nm is not None:
         tags |= {"wavelength": f"{cube.wavelengths_nm[band]:.10g}", "wavelength_units": "Nanometers"}
     if cube.bandwidths_nm is not None:

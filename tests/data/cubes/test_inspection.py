@@ -6,13 +6,17 @@ import tracemalloc
 import numpy as np
 import pytest
 import yaml
+from affine import Affine
 from conftest import SHARED
 from PIL import Image
+from rasterio.crs import CRS
 
 from smifbench import UserError, plugins
 from smifbench.data.cubes import inspection
+from smifbench.data.cubes.content import Grid
 from smifbench.data.cubes.inspection import inspect, quick_look
-from smifbench.data.cubes.reading import read_cube
+from smifbench.data.cubes.reading import Cube, read_cube
+from smifbench.data.cubes.writing import write_cube
 
 RENO = SHARED / "data" / "other" / "Reno150-150-100.mat"
 
@@ -121,6 +125,47 @@ def test_quick_look_takes_the_bands_nearest_to_red_green_and_blue(tmp_path):
     assert list((tmp_path / "new folder").iterdir()) == [tmp_path / "new folder" / "a look.png"]
 
 
+def test_a_picture_of_the_users_is_never_replaced(tmp_path):
+    Image.new("RGB", (2, 2)).save(tmp_path / "x.png")
+    (tmp_path / "x_look1.png").write_text("no picture")
+    before = (tmp_path / "x.png").read_bytes()
+    for _ in range(2):  # the second time it is its own picture that is replaced
+        line = report(tmp_path, smooth_scene(), png=tmp_path / "x.png")["quick look"]
+        assert line.startswith(f"{tmp_path / 'x_look2.png'} ({tmp_path / 'x.png'} is there already")
+    assert (tmp_path / "x.png").read_bytes() == before
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+def test_missing_pixels_are_counted_shown_and_left_out_of_everything(tmp_path):
+    cube = smooth_scene().astype(np.int16)
+    kept = cube[:, 10:]
+    expected = f"int16, {kept.min()} .. {kept.max()}, mean {kept.mean():.6g}; no NaN, no infinite"
+    cube[:, :10] = -9999
+    grid = Grid(CRS.from_epsg(32632), Affine(10, 0, 600000, 0, -10, 5320000))
+    made = Cube(cube, None, None, None, 0, "made up", (), grid, -9999.0, bad_bands=(3,))
+    write_cube(tmp_path / "a.hdr", made)
+    lines = inspect(tmp_path / "a.hdr", png=tmp_path / "look.png").splitlines()
+    said = {line[:12].strip(): line[13:] for line in lines}
+    assert said["values"] == expected
+    assert said["missing"].startswith("500 of 3000 pixels (16.67%), in rows 0..9 and columns 0..49; the value -9999 is")
+    at = next(number for number, line in enumerate(lines) if line.startswith("missing"))
+    assert [line.strip() for line in lines[at + 1 : at + 9]] == ["#" * 32, "+" * 32, *["." * 32] * 6]
+    assert said["grid"] == "EPSG:32632, pixels of 10 x 10, upper left corner 600000, 5320000"
+    assert said["bad bands"] == "[3], by the file's own list"
+    with Image.open(tmp_path / "look.png") as image:
+        magenta = (np.asarray(image) == (255, 0, 255)).all(-1)
+    np.testing.assert_array_equal(magenta, np.repeat(np.arange(60) < 10, 50).reshape(60, 50))
+
+
+def test_gains_are_told(tmp_path):
+    gain, offset = np.linspace(1e-4, 2e-4, 12), np.full(12, -0.1)
+    values = (smooth_scene() * gain[:, None, None] - 0.1).astype(np.float32)
+    made = Cube(values, None, None, None, 0, "", (), gain=gain, offset=offset, stored=np.dtype("u2"))
+    write_cube(tmp_path / "a.tif", made)
+    text = inspect(tmp_path / "a.tif")
+    assert "stored uint16 times 0.0001 .. 0.0002 by band, plus -0.1, applied" in text
+
+
 @pytest.mark.parametrize(("bands", "chosen"), [(1, (0, 0, 0)), (2, (1, 1, 0)), (3, (2, 1, 0)), (100, (83, 50, 16))])
 def test_quick_look_spreads_its_bands_where_no_wavelengths_help(tmp_path, bands, chosen):
     cube = np.random.default_rng(0).random((bands, 9, 7))
@@ -159,7 +204,7 @@ def test_the_real_reno_scene(tmp_path):
     text = inspect(RENO, png=tmp_path / "reno.png")
     assert "(MATLAB v5)" in text
     assert "100 bands x 150 rows x 150 columns (variable C, band axis 2)" in text
-    assert "uint16, 783 .. 24639" in text
+    assert "float32, 783 .. 24639" in text
     assert "no NaN, no infinite" in text
     assert "none found; state wavelengths_nm" in text
     assert "no band is zero, constant, saturated, dark or noisy" in text
