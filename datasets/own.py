@@ -9,6 +9,7 @@ any protocol's blur. The guard between regions is there for what the recording i
 the light of the sensor's own point spread.
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -19,8 +20,11 @@ import numpy as np
 
 from smifbench.data.cubes.reading import Cube, files_of, full_scale, nanometres, read_cube
 from smifbench.data.responses import gaussian_response, load_response, spectral_response
+from smifbench.data.selection import FORM, BandChoice, band_maxima, choose_bands, missing_in, parse_bands
 from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
+
+logger = logging.getLogger(__name__)
 
 SPLIT = {"val": 0.15, "test": 0.25, "guard": 8, "multiple": 32}
 """The automatic split, see `Own`. The guard covers the reach of every named protocol up to ratio 16."""
@@ -44,13 +48,19 @@ class Own(DataSet):
         Full widths of the bands, a list or one number; None takes the file's. Where neither is known, the response is
         sampled at the band centres.
     scale
-        Value that becomes 1. None takes the largest value of the whole cube rounded up to one digit (24639 becomes
+        Value that becomes 1. None takes the largest value of the bands kept rounded up to one digit (24639 becomes
         30000), for whole numbers at most the type's largest: the test region then decides the order of magnitude and
         its first digit. State the scale in anything published, 10000 for the usual reflectances.
     clip
         Whether values below 0 and above 1 after scaling are clipped; otherwise they are an error.
     drop_bands
         Bands to leave out, counted from 0 in the file's order: numbers and [first, last] pairs, as `inspect` writes.
+    bands
+        Bands to keep, in the words of `fuse --hsi-bands`: `"0-99,110"`, `"420-900nm"`, `"not 3,7-9"` or `"all"`.
+        Otherwise the file's own list of bad bands is left out, and bands without any value.
+    missing
+        Value that means "no value here", or a list of such values, besides what the file declares and NaN. Missing
+        pixels take no part in the scale, in training patches and in metrics.
     response
         Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.data.responses`), or
         {gaussian: {centres_nm: [...], widths_nm: [...]}}.
@@ -86,6 +96,8 @@ class Own(DataSet):
         scale: float | None = None,
         clip: bool = False,
         drop_bands: Sequence[int | Sequence[int]] = (),
+        bands: str | None = None,
+        missing: float | Sequence[float] = (),
         response: str | Mapping[str, Mapping] = "sentinel2a_10m",
         split: Mapping[str, float] | None = None,
         regions: Mapping[str, Sequence[int]] | None = None,
@@ -100,6 +112,13 @@ class Own(DataSet):
         self.scale, self.clip, self.bandwidths_nm = scale, clip, bandwidths_nm
         self.stated_wavelengths = _stated_wavelengths(wavelengths_nm)
         self.drop_bands = _spans(drop_bands)
+        _check("bands", bands, bands is None or isinstance(bands, str | int), FORM)
+        self.choice = BandChoice(tuple(self.drop_bands), dropping=True) if bands is None else parse_bands(str(bands))
+        if bands is not None and self.drop_bands:
+            raise UserError("data set own: bands and drop_bands are both stated; state one of them")
+        fills = [missing] if isinstance(missing, int | float) else missing
+        _check("missing", missing, _are_numbers(fills), "a number or a list of numbers")
+        self.fills = [float(fill) for fill in fills]
         self.response = _checked_response(response)
         self.split = _checked_split(split or {})
         self.regions = _checked_regions(regions)
@@ -142,6 +161,12 @@ class Own(DataSet):
             widths = np.asarray(widths)[self._bands]
         return spectral_response(self.response, centres, widths)
 
+    def missing(self, folder: Path, scene: str) -> np.ndarray | None:
+        """Cut the scene's region out of the missing pixels of the bands kept."""
+        if self._missing is None:
+            return None
+        return self._missing[self._regions()[self.scenes()[scene]]]
+
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Cut the scene's region, order its bands by wavelength and scale it."""
         split = self.scenes()[scene]
@@ -151,7 +176,11 @@ class Own(DataSet):
         np.divide(counts, np.float64(self._full_scale), out=region, casting="same_kind")
         if self.clip:
             np.clip(region, 0, 1, out=region)
-        lowest, highest = float(region.min()), float(region.max())
+        missing = self.missing(folder, scene)
+        values = region if missing is None else region[:, ~missing]
+        if not values.size:
+            raise UserError(f"{self.path}: no pixel of the {split} region has a value; choose other regions or bands")
+        lowest, highest = float(values.min()), float(values.max())
         if lowest < 0 or highest > 1:
             raise UserError(
                 f"{self.path}: with scale {self._full_scale:g} the {split} region ranges over {lowest:.4g}.."
@@ -188,20 +217,21 @@ class Own(DataSet):
     @cached_property
     def _bands(self) -> np.ndarray:
         """Numbers of the bands kept, ordered by wavelength."""
-        count = len(self._centres)
-        highest = max((last for _, last in self.drop_bands), default=0)
-        if highest >= count:
-            raise UserError(f"drop_bands names band {highest}, but {self.path} has bands 0..{count - 1}; correct it")
-        kept = [band for band in range(count) if not any(first <= band <= last for first, last in self.drop_bands)]
-        if not kept:
-            raise UserError(f"drop_bands leaves none of the {count} bands of {self.path}; drop fewer")
+        kept, notes = choose_bands(self._cube, self.choice, str(self.path), self._centres, self.fills)
+        for note in notes:
+            logger.warning("%s (bands: all keeps them)", note)
         return np.array(kept)[np.argsort(self._centres[kept], kind="stable")]
+
+    @cached_property
+    def _missing(self) -> np.ndarray | None:
+        """Pixels of the whole image that are missing in one of the bands kept."""
+        return missing_in(self._cube, self._bands.tolist(), self.fills)
 
     @cached_property
     def _full_scale(self) -> float:
         if self.scale is not None:
             return self.scale
-        return full_scale(self._cube.array, self.path)
+        return full_scale(band_maxima(self._cube, self._bands.tolist(), self._missing), self.path)
 
     def _regions(self) -> dict[str, Region]:
         height, width = self._cube.array.shape[1:]

@@ -66,20 +66,30 @@ def as_flag(option: str) -> str:
     return option if option == "drop_bands" else "--" + option.replace("_", "-")
 
 
+FLAGS = {
+    "set 'device: cpu' or 'device: auto' in the config": "say --device cpu or --device auto",
+    "(memory_gb)": "(--memory-gb)",
+    "recipe.patch is": "recipe.patch of --config is",
+    "follows none of the HSI's bands; leave it out": "follows none of the HSI's bands; leave it out by --msi-bands",
+}
+"""What `fuse` says in the place of a config's keys."""
+
+
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
     from smifbench.system.precision import be_exact
     from smifbench.tools.own_fusion import describe, fuse_pair
-    from smifbench.tools.own_pair import read_pair
+    from smifbench.tools.own_pair import read_pair, speaking_of
 
-    reading = ("hsi_variable", "hsi_band_axis", "msi_variable", "msi_band_axis", "wavelengths", "scale")
+    images = [f"{image}_{what}" for image in ("hsi", "msi") for what in ("variable", "band_axis", "bands", "missing")]
+    reading = (*images, "wavelengths", "scale", "align")
     fusing = ("weights", "steps", "config", "psf", "srf", "seed", "device", "memory_gb")
     be_exact()
     given = {name: value for name, value in vars(args).items() if value is not None}
-    pair = read_pair(args.hsi, args.msi, **{name: given[name] for name in reading if name in given})
-    print(
-        describe(fuse_pair(pair, args.method, args.output, **{name: given[name] for name in fusing if name in given}))
-    )
+    with speaking_of(FLAGS):
+        pair = read_pair(args.hsi, args.msi, **{name: given[name] for name in reading if name in given})
+        chosen = {name: given[name] for name in fusing if name in given}
+        print(describe(fuse_pair(pair, args.method, args.output, **chosen)))
 
 
 def cost(args: argparse.Namespace) -> None:
@@ -216,7 +226,12 @@ def _add_fuse_options(added: argparse.ArgumentParser) -> None:
     budget = added.add_mutually_exclusive_group()
     budget.add_argument("--weights", metavar="W", help="safetensors file of a trained network")
     budget.add_argument(
-        "--train", dest="steps", type=int, nargs="?", metavar="STEPS", help="train on the pair (default), so many steps"
+        "--train",
+        dest="steps",
+        type=_positive,
+        nargs="?",
+        metavar="STEPS",
+        help="train on the pair (default), so many steps",
     )
     added.add_argument("--config", help="experiment whose options and recipe the method takes; config/demo.yaml")
     added.add_argument("--psf", help="a protocol's id, or 'estimate' (default)")
@@ -226,6 +241,13 @@ def _add_fuse_options(added: argparse.ArgumentParser) -> None:
     for image in ("hsi", "msi"):
         added.add_argument(f"--{image}-variable", help=f"name of the {image.upper()}'s variable in its file")
         added.add_argument(f"--{image}-band-axis", type=int, help="axis of its bands, counted from 0")
+        added.add_argument(
+            f"--{image}-bands", metavar="BANDS", help="bands to keep: 0-99,110 or 420-900nm, 'not 3,7-9', or all"
+        )
+        added.add_argument(
+            f"--{image}-missing", type=float, action="append", metavar="VALUE", help="value that means: no value here"
+        )
+    added.add_argument("--align", action="store_true", help="warp the MSI onto the grid that divides A's pixels")
     added.add_argument("--seed", type=int, help="of initial weights and patches; 0")
     added.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where a network runs; auto")
     added.add_argument("--memory-gb", type=float, help="fuse in tiles where the whole would take more than so many GB")

@@ -62,6 +62,10 @@ class DataSet:
         """Spectral response (c, C) of the simulated multispectral sensor, rows sum to 1."""
         raise TypeError(f"{type(self).__name__} must define srf(folder)")
 
+    def missing(self, folder: Path, scene: str) -> np.ndarray | None:
+        """Mask (H, W), true where the scene has no value; None where all of its pixels have one."""
+        return None
+
     def read(self, folder: Path, scene: str) -> np.ndarray:
-        """Read one scene as float32 (C, H, W), scaled once into [0,1]."""
+        """Read one scene as float32 (C, H, W), scaled once into [0,1]; what missing pixels hold does not matter."""
         raise TypeError(f"{type(self).__name__} must define read(folder, scene)")

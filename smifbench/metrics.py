@@ -79,7 +79,9 @@ def metric(
     return enter
 
 
-def score(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> dict[str, float]:
+def score(
+    reference: ArrayLike, estimate: ArrayLike, ratio: float, missing: ArrayLike | None = None
+) -> dict[str, float]:
     """Compute every metric of both conventions from one prediction.
 
     Parameters
@@ -90,6 +92,9 @@ def score(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> dict[str, 
         Fused image (C, H, W), any finite values; clamped to [0,1] first, as all values of a scaled image lie there.
     ratio
         Spatial ratio r between the two fused images; only `ergas` depends on it.
+    missing
+        (H, W), true where the reference has no value: those pixels count in no metric, and `ssim` leaves out every
+        window that touches one. None where every pixel has a value.
 
     Returns
     -------
@@ -107,11 +112,32 @@ def score(reference: ArrayLike, estimate: ArrayLike, ratio: float) -> dict[str, 
     if low < -1e-6 or high > 1 + 1e-6:
         raise UserError(f"the reference has values from {low:g} to {high:g}; scale both images to [0,1] before scoring")
     result = np.clip(result, 0, 1)
+    similarity = ssim(truth, result, missing)  # of windows; all others are of single pixels
+    truth, result = valid_pixels(truth, missing), valid_pixels(result, missing)
     values = {
         name: each.function(truth, result, ratio) if each.takes_ratio else each.function(truth, result)
         for name, each in METRICS.items()
+        if name != "ssim"
     }
+    values = {name: values.get(name, similarity) for name in METRICS}
     return values | {"sam_excluded": float(sam_excluded(truth, result))}
+
+
+def valid_pixels(image: ArrayLike, missing: ArrayLike | None) -> np.ndarray:
+    """Return an image (C, H, W) as it is, or its pixels that are not `missing` (H, W) as an image of one row (C, 1, n).
+
+    Every metric but `ssim` looks at pixels one by one, and so has the same value on both forms. Raises UserError where
+    the mask has other sides or leaves no pixel.
+    """
+    image = np.asarray(image)
+    if missing is None:
+        return image
+    valid = ~np.asarray(missing, bool)
+    if valid.shape != image.shape[1:]:
+        raise UserError(f"the mask of missing pixels has shape {valid.shape} and the image {image.shape[1:]}")
+    if not valid.any():
+        raise UserError("every pixel is missing, so nothing can be measured")
+    return image[:, None, valid]
 
 
 @metric("PSNR", "dB", higher_better=True, digits=2)
@@ -133,13 +159,15 @@ def mpsnr(reference: ArrayLike, estimate: ArrayLike) -> float:
 
 
 @metric("SSIM", higher_better=True, digits=4)
-def ssim(reference: ArrayLike, estimate: ArrayLike) -> float:
+def ssim(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = None) -> float:
     """Structural similarity, the mean over pixels and bands; at most 1, higher is better.
 
     Wang et al., IEEE TIP 2004: 11 x 11 Gaussian window of sigma 1.5, population covariance, K1 = 0.01, K2 = 0.03, range
-    1, and only windows that lie inside the image (H - 10 by W - 10 of them). NaN when a side is below 11 pixels.
+    1, and only windows that lie inside the image (H - 10 by W - 10 of them) and touch none of the `missing` pixels
+    (H, W). NaN when there is no such window.
     """
-    return float(np.mean([_mean_ssim(x, y, GAUSSIAN, 1.0) for x, y in _bands(reference, estimate)]))
+    counts = None if missing is None else _whole_windows(np.asarray(missing, bool), len(GAUSSIAN))
+    return float(np.mean([_mean_ssim(x, y, GAUSSIAN, 1.0, counts=counts) for x, y in _bands(reference, estimate)]))
 
 
 @metric("SAM", "°", digits=3)
@@ -309,11 +337,28 @@ def _spectral_products(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.nd
     return inner, np.sqrt(power * estimate_power)
 
 
-def _mean_ssim(x: np.ndarray, y: np.ndarray, window: np.ndarray, data_range: float, unbiased: bool = False) -> float:
-    """Mean SSIM over the windows inside two images (H, W), with sample covariance if `unbiased`; NaN if none fits."""
+def _whole_windows(missing: np.ndarray, side: int) -> np.ndarray:
+    """Which of the windows of `side` x `side` inside an image hold no missing pixel, (H - side + 1, W - side + 1)."""
+    reach = side // 2
+    touched = ndimage.maximum_filter(missing, side)
+    return ~touched[reach : len(missing) - reach, reach : missing.shape[1] - reach]
+
+
+def _mean_ssim(
+    x: np.ndarray,
+    y: np.ndarray,
+    window: np.ndarray,
+    data_range: float,
+    unbiased: bool = False,
+    counts: np.ndarray | None = None,
+) -> float:
+    """Mean SSIM over the windows inside two images (H, W), with sample covariance if `unbiased`; NaN if none fits.
+
+    `counts` says which of the windows count; None for all.
+    """
     margin = len(window) - 1
     height, width = x.shape[0] - margin, x.shape[1] - margin
-    if height < 1 or width < 1:
+    if height < 1 or width < 1 or (counts is not None and not counts.any()):
         return math.nan
     scale = len(window) ** 2 / (len(window) ** 2 - 1) if unbiased else 1.0
     step = max(STRIP // len(x), 1)
@@ -321,8 +366,9 @@ def _mean_ssim(x: np.ndarray, y: np.ndarray, window: np.ndarray, data_range: flo
     for start in range(0, width, step):
         columns = slice(start, min(start + step, width) + margin)
         strip_x, strip_y = (image[:, columns].astype(np.float64) for image in (x, y))
-        total += _ssim_map(strip_x, strip_y, window, data_range, scale).sum()
-    return float(total / (height * width))
+        similarity = _ssim_map(strip_x, strip_y, window, data_range, scale)
+        total += similarity.sum() if counts is None else similarity[counts[:, start : start + step]].sum()
+    return float(total / (height * width if counts is None else np.count_nonzero(counts)))
 
 
 def _ssim_map(x: np.ndarray, y: np.ndarray, window: np.ndarray, data_range: float, scale: float) -> np.ndarray:

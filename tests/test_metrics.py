@@ -379,3 +379,34 @@ def test_memory_is_that_of_a_few_bands():
     extra = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert extra < estimate.nbytes + 24 * band
+
+
+def test_missing_pixels_take_no_part_in_any_metric():
+    """Whatever they hold, and as the metrics of the image without its missing half where windows do not matter."""
+    generator = np.random.default_rng(0)
+    reference, estimate = generator.random((2, 6, 40, 60))
+    missing = np.zeros((40, 60), bool)
+    missing[:, 30:] = True
+    scores = metrics.score(reference, estimate, 4, missing)
+    spoilt = np.where(missing, 0, reference), np.where(missing, 7e5, estimate)
+    assert metrics.score(*spoilt, 4, missing) == scores
+    half = metrics.score(reference[:, :, :30], estimate[:, :, :30], 4)
+    for name, value in half.items():
+        if name != "paper_ssim":
+            assert scores[name] == pytest.approx(value, rel=1e-12), name
+    assert metrics.score(reference, estimate, 4, np.zeros((40, 60), bool))["psnr"] == metrics.psnr(reference, estimate)
+
+
+def test_ssim_is_nan_where_no_window_is_whole():
+    reference, estimate = np.random.default_rng(0).random((2, 3, 30, 30))
+    missing = np.zeros((30, 30), bool)
+    missing[::8, ::8] = True
+    assert np.isnan(metrics.ssim(reference, estimate, missing))
+    assert np.isfinite(metrics.score(reference, estimate, 4, missing)["psnr"])
+
+
+def test_a_mask_that_fits_nothing_is_refused():
+    image = np.zeros((3, 8, 8))
+    for missing, sentence in ((np.ones((8, 8)), "every pixel is missing"), (np.ones((8, 9)), "mask of missing pixels")):
+        with pytest.raises(UserError, match=sentence):
+            metrics.valid_pixels(image, missing)

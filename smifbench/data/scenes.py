@@ -1,16 +1,19 @@
 """Prepared scenes on disk, from which pairs are simulated.
 
 A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]. `<scene>.json` beside it holds its split,
-its hashes, the bands' wavelengths and the response of the multispectral sensor.
+its hashes, the bands' wavelengths, the response of the multispectral sensor, and which pixels are missing: those hold
+the values of their nearest valid neighbours.
 """
 
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from smifbench import plugins
+from smifbench.data.missing import fill_nearest, mask_from_text, mask_to_text
 from smifbench.dataset import DataSet, File
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_json
@@ -26,7 +29,13 @@ def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) ->
         When the cube is not (C, H, W) float32, holds NaN or infinite values or leaves [0,1].
     """
     wavelengths_nm, srf = dataset.wavelengths_nm(raw), dataset.srf(raw)
-    cube = dataset.read(raw, scene)
+    cube, missing = dataset.read(raw, scene), dataset.missing(raw, scene)
+    if missing is not None and not missing.any():
+        missing = None
+    if missing is not None:
+        if missing.all():
+            raise UserError(f"scene {name}/{scene} has no pixel with a value; choose another region or other bands")
+        cube = fill_nearest(cube, missing)
     _check_cube(cube, f"{name}/{scene}", len(wavelengths_nm))
     with replacing(target) as temporary, temporary.open("wb") as file:
         np.save(file, cube)
@@ -38,7 +47,17 @@ def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) ->
         "wavelengths_nm": [round(float(value), 6) for value in wavelengths_nm],
         "srf": srf.tolist(),
     }
+    if missing is not None:
+        sidecar |= {"pixels_missing": int(missing.sum()), "missing": mask_to_text(missing)}
     write_json(target.with_suffix(".json"), sidecar)
+
+
+def missing_of(sidecar: Mapping) -> np.ndarray | None:
+    """Mask (H, W) of the missing pixels of a prepared scene, from its `<scene>.json`; None where it has none."""
+    if "missing" not in sidecar:
+        return None
+    _, height, width = sidecar["shape"]
+    return mask_from_text(sidecar["missing"], (height, width))
 
 
 def prepare_missing(dataset: DataSet, name: str, scene: str, reason: str, target: Path) -> None:

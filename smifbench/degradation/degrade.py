@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smifbench.data.missing import blocks_with_missing
+from smifbench.data.scenes import missing_of
 from smifbench.degradation.pairs import data_id
 from smifbench.errors import UserError
 from smifbench.system.files import read_json, replacing_folder, whole, write_json
@@ -24,6 +26,7 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
 
     Where the protocol stretches images, the extremes are those of all scenes together, which are regions of one image.
     """
+    from smifbench.degradation.operators import displace
     from smifbench.degradation.protocol import get_protocol
 
     protocol = get_protocol(protocol_id)
@@ -32,16 +35,26 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
     scenes = {path.stem: {"split": sidecar["split"]} for path, sidecar in zip(prepared, sidecars, strict=True)}
     with replacing_folder(target) as folder:
         if not about["unavailable"]:
-            for path in prepared:
+            masks = {}
+            for path, sidecar in zip(prepared, sidecars, strict=True):
                 simulated = simulate_prepared(path, protocol, ratio)
                 for image in ("lr_hsi", "hr_msi"):
                     np.save(folder / f"{path.stem}.{image}.npy", getattr(simulated, image))
+                missing = missing_of(sidecar)
+                if missing is not None:
+                    masks[path.stem] = missing
+                    np.save(folder / f"{path.stem}.missing.npy", missing)
+                    psf = displace(protocol.psf(ratio), protocol.misregistration)
+                    lr_missing = blurred_from(missing, psf, ratio, protocol.border)
+                    np.save(folder / f"{path.stem}.lr_missing.npy", lr_missing)
+                    scenes[path.stem]["pixels_missing"] = int(missing.sum())
             stretched = protocol.scaling == "separate-minmax"
             if stretched:
                 _stretch(prepared, folder)
             for path in prepared:
                 reference = folder / f"{path.stem}.hr_hsi.npy" if stretched else path
-                files = [reference, *(folder / f"{path.stem}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
+                images = ["lr_hsi", "hr_msi", *(["missing"] if path.stem in masks else [])]
+                files = [reference, *(folder / f"{path.stem}.{image}.npy" for image in images)]
                 scenes[path.stem] |= {
                     "data": data_id(np.load(file, mmap_mode="r") for file in files),
                     "hr_hsi": reference.name if stretched else os.path.relpath(path, target),
@@ -50,6 +63,17 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
             srf = protocol.srf(np.array(sidecars[-1]["srf"]), wavelengths_nm)
             np.savez(folder / "problem.npz", psf=protocol.psf(ratio), srf=srf, wavelengths_nm=wavelengths_nm)
         write_json(folder / "pairs.json", about | {"scenes": scenes})
+
+
+def blurred_from(missing: np.ndarray, psf: np.ndarray, ratio: int, border: str = "reflect") -> np.ndarray:
+    """Which LR pixels (H/r, W/r) stand on or were blurred from a `missing` one of the HR pixels (H, W)."""
+    import torch
+
+    from smifbench.degradation.operators import blur_decimate
+
+    seen = np.where(psf != 0, 1.0, 0.0)
+    reached = blur_decimate(torch.from_numpy(missing.astype(np.float32)), seen, ratio, border).numpy() > 0
+    return reached | blocks_with_missing(missing, ratio)
 
 
 def simulate_prepared(path: Path, protocol: "Protocol", ratio: int) -> "Simulated":

@@ -70,6 +70,7 @@ def estimate(
     ratio: int,
     psf: np.ndarray | None = None,
     srf: np.ndarray | None = None,
+    usable: np.ndarray | None = None,
 ) -> Operators:
     """Estimate what is not known of PSF, response, gains and offsets.
 
@@ -83,6 +84,8 @@ def estimate(
     psf, srf
         (k, k) and (c, C) where known, rows of `srf` with sum 1; None estimates them. An estimated PSF has 3r x 3r
         weights, wide enough to show a misregistration of about half an LR pixel as a kernel off its centre.
+    usable
+        LR pixels (H/r, W/r) to estimate from, where others or what the MSI shows around them are missing; None for all.
 
     Returns
     -------
@@ -92,24 +95,29 @@ def estimate(
     Raises
     ------
     UserError
-        Where an MSI band follows none of the HSI bands, or the scene has fewer than 6 x 6 LR pixels.
+        Where an MSI band follows none of the HSI bands, or the scene has fewer than 6 x 6 LR pixels, usable ones.
     """
     if min(lr_hsi.shape[1:]) < 6:
         raise UserError(f"an LR-HSI of {lr_hsi.shape[1]} x {lr_hsi.shape[2]} pixels is too small to estimate from")
+    if usable is not None and np.count_nonzero(usable[1:-1, 1:-1]) < 36:
+        raise UserError(
+            f"only {np.count_nonzero(usable)} of the {usable.size} LR pixels have no missing pixel in or around them, "
+            "too few to estimate from"
+        )
     hsi, msi = (torch.from_numpy(np.array(image, np.float64)) for image in (lr_hsi, hr_msi))
     kernel = PROTOCOLS["fwhm/1"].psf(ratio) if psf is None else psf
     for _ in range(MOST_ROUNDS):
         lr_msi = blur_decimate(msi, kernel, ratio).numpy()
         if srf is None:
-            weights, offset = estimate_srf(hsi.numpy(), lr_msi)
+            weights, offset = estimate_srf(hsi.numpy(), lr_msi, usable)
             gain = weights.sum(1)
         else:
-            gain, offset = _gains(apply_srf(hsi, srf).numpy(), lr_msi)
+            gain, offset = _gains(apply_srf(hsi, srf).numpy(), lr_msi, usable)
             weights = gain[:, None] * srf
         if psf is not None:
             break
         before, side = kernel, 3 * ratio
-        kernel = estimate_psf(apply_srf(hsi, weights).numpy() + offset[:, None, None], msi.numpy(), ratio)
+        kernel = estimate_psf(apply_srf(hsi, weights).numpy() + offset[:, None, None], msi.numpy(), ratio, usable)
         if np.linalg.norm(kernel - np.pad(before, (side - len(before)) // 2)) < STILL * np.linalg.norm(kernel):
             break
     for band in np.flatnonzero(gain <= 0):
@@ -117,13 +125,17 @@ def estimate(
     return Operators(kernel, weights / gain[:, None], gain, offset)
 
 
-def estimate_srf(lr_hsi: np.ndarray, lr_msi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def estimate_srf(
+    lr_hsi: np.ndarray, lr_msi: np.ndarray, usable: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit every MSI band by the HSI bands at the HSI's resolution.
 
     Parameters
     ----------
     lr_hsi, lr_msi
         (C, h, w) and (c, h, w) of the same pixels, float64.
+    usable
+        Pixels (h, w) that count; None for all.
 
     Returns
     -------
@@ -132,11 +144,11 @@ def estimate_srf(lr_hsi: np.ndarray, lr_msi: np.ndarray) -> tuple[np.ndarray, np
         an offset at least halves the squared residual, because noise in the HSI makes small offsets look useful.
     """
     steps = np.diff(np.eye(len(lr_hsi)), axis=0)
-    fits = [_fit_band(lr_hsi, band, steps) for band in lr_msi]
+    fits = [_fit_band(lr_hsi, band, steps, usable) for band in lr_msi]
     return np.stack([weights for weights, _ in fits]), np.array([offset for _, offset in fits])
 
 
-def estimate_psf(lr_msi: np.ndarray, hr_msi: np.ndarray, ratio: int) -> np.ndarray:
+def estimate_psf(lr_msi: np.ndarray, hr_msi: np.ndarray, ratio: int, usable: np.ndarray | None = None) -> np.ndarray:
     """Fit the weights by which the pixels of an HR image's windows add up to the pixels of its LR version.
 
     Parameters
@@ -145,6 +157,8 @@ def estimate_psf(lr_msi: np.ndarray, hr_msi: np.ndarray, ratio: int) -> np.ndarr
         (c, H/r, W/r) and (c, H, W), float64. All bands share the PSF, each counts by its own contrast.
     ratio
         Spatial ratio r.
+    usable
+        LR pixels (H/r, W/r) that count; None for all.
 
     Returns
     -------
@@ -154,18 +168,26 @@ def estimate_psf(lr_msi: np.ndarray, hr_msi: np.ndarray, ratio: int) -> np.ndarr
     side = 3 * ratio
     windows = sliding_window_view(hr_msi, (side, side), axis=(1, 2))[:, ::ratio, ::ratio]
     pixels = lr_msi[:, 1:-1, 1:-1]  # whose windows lie inside the image
-    step = max(1, round((pixels[0].size / MOST_WINDOWS) ** 0.5))
+    counted = None if usable is None else usable[1:-1, 1:-1]
+    number = pixels[0].size if counted is None else np.count_nonzero(counted)
+    step = max(1, round((number / MOST_WINDOWS) ** 0.5))
     halves = [_Moments.zero(side**2) for _ in range(2)]
     for band in range(len(pixels)):
         for half, rows in enumerate((slice(0, None, 2 * step), slice(step, None, 2 * step))):
             # The weights sum to 1, so that subtracting a window's mean from both sides keeps the equation.
-            details = windows[band, rows, ::step].reshape(-1, side**2)
+            details = _counted(windows[band, rows, ::step], counted, (rows, slice(None, None, step)))
+            details = details.reshape(-1, side**2)
             means = details.mean(1)
-            contrast = pixels[band].var() or 1.0
-            targets = pixels[band, rows, ::step].ravel()
+            contrast = _counted(pixels[band], counted).var() or 1.0
+            targets = _counted(pixels[band, rows, ::step], counted, (rows, slice(None, None, step))).ravel()
             halves[half] += _Moments.of(details - means[:, None], targets - means, 1 / contrast)
     weights = _smooth_fit(halves, _steps_2d(side), total=1.0)
     return (weights / weights.sum()).reshape(side, side)
+
+
+def _counted(values: np.ndarray, counted: np.ndarray | None, part: tuple[slice, ...] = ()) -> np.ndarray:
+    """Return of values (h, w, ...) those at the pixels that count, by the same part of the mask; all without a mask."""
+    return values if counted is None else values[counted[part]]
 
 
 @dataclass(frozen=True)
@@ -219,8 +241,13 @@ def _smooth_nnls(data: _Moments, steps: np.ndarray, smoothness: float, total: fl
     return nnls(root, linalg.solve_triangular(root, linear, trans="T"), maxiter=30 * len(linear))[0]
 
 
-def _fit_band(regressors: np.ndarray, band: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, float]:
+def _fit_band(
+    regressors: np.ndarray, band: np.ndarray, steps: np.ndarray, usable: np.ndarray | None
+) -> tuple[np.ndarray, float]:
     """Fit one MSI band (h, w) by HSI bands (C, h, w): weights (C,) and an offset, 0 unless it halves the residual."""
+    if usable is not None:  # two halves of what counts, as lines of an image
+        pixels = np.flatnonzero(usable)[: np.count_nonzero(usable) // 2 * 2].reshape(-1, 2).T
+        regressors, band = regressors.reshape(len(regressors), -1)[:, pixels], band.ravel()[pixels]
     means, mean = regressors.mean((1, 2)), band.mean()
     candidates = []
     for x, y in ((regressors, band), (regressors - means[:, None, None], band - mean)):
@@ -233,9 +260,10 @@ def _fit_band(regressors: np.ndarray, band: np.ndarray, steps: np.ndarray) -> tu
     return weights, 0.0
 
 
-def _gains(modelled: np.ndarray, lr_msi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gains(modelled: np.ndarray, lr_msi: np.ndarray, usable: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Fit gains and offsets (c,) of MSI bands (c, h, w) to the same bands as a known response makes them of the HSI."""
-    fits = [_fit_band(model[None], band, np.zeros((0, 1))) for model, band in zip(modelled, lr_msi, strict=True)]
+    steps = np.zeros((0, 1))
+    fits = [_fit_band(model[None], band, steps, usable) for model, band in zip(modelled, lr_msi, strict=True)]
     return np.array([weights[0] for weights, _ in fits]), np.array([offset for _, offset in fits])
 
 

@@ -1,7 +1,8 @@
 """Folders of simulated pairs, read: each holds a data set's scenes as one protocol degrades them at one ratio.
 
 A folder holds `<scene>.lr_hsi.npy`, `<scene>.hr_msi.npy`, `<scene>.hr_hsi.npy` where the protocol rescales the
-reference, `problem.npz` with the responses, and `pairs.json`.
+reference, `problem.npz` with the responses, and `pairs.json`. A scene with missing pixels has `<scene>.missing.npy` and
+`<scene>.lr_missing.npy` besides.
 """
 
 import hashlib
@@ -19,7 +20,11 @@ from smifbench.system.identity import array_hash
 
 @dataclass(frozen=True)
 class Pair:
-    """One scene: its name, its split, reference (C, H, W), LR-HSI (C, H/r, W/r), HR-MSI (c, H, W) and their hash."""
+    """One scene: its name, its split, reference (C, H, W), LR-HSI (C, H/r, W/r), HR-MSI (c, H, W) and their hash.
+
+    `missing` (H, W) marks pixels without a value, which hold those of their neighbours, and `lr_missing` (H/r, W/r) the
+    LR pixels whose blur saw one of them; both are None for a scene that is whole.
+    """
 
     scene: str
     split: str
@@ -27,6 +32,18 @@ class Pair:
     lr_hsi: np.ndarray
     hr_msi: np.ndarray
     data: str
+    missing: np.ndarray | None = None
+    lr_missing: np.ndarray | None = None
+
+    @property
+    def images(self) -> list[np.ndarray]:
+        """What decides the data id: the three images, and the mask where there is one."""
+        return [self.hr_hsi, self.lr_hsi, self.hr_msi, *([] if self.missing is None else [self.missing])]
+
+    @property
+    def pixels_missing(self) -> int:
+        """Number of HR pixels without a value."""
+        return 0 if self.missing is None else int(self.missing.sum())
 
 
 def unavailable(folder: Path) -> str:
@@ -69,12 +86,17 @@ def data_id(images: Iterable[np.ndarray]) -> str:
 
 def _load_pair(folder: Path, name: str, about: dict, ratio: int) -> Pair:
     files = [folder / about["hr_hsi"], *(folder / f"{name}.{image}.npy" for image in ("lr_hsi", "hr_msi"))]
+    masked = about.get("pixels_missing", 0) > 0
+    files += [folder / f"{name}.{mask}.npy" for mask in ("missing", "lr_missing")] * masked
     images = []
     for file in files:
         with whole(file, folder if file.parent == folder else file):
             images.append(np.load(file, mmap_mode="r"))
-    hr_hsi, lr_hsi, hr_msi = images
+    hr_hsi, lr_hsi, hr_msi = images[:3]
+    masks = images[3:]
     shapes = [(len(hr_hsi), *(side // ratio for side in hr_hsi.shape[1:])), (len(hr_msi), *hr_hsi.shape[1:])]
-    if [lr_hsi.shape, hr_msi.shape] != shapes or {image.dtype for image in images} != {np.dtype(np.float32)}:
+    fitting = [lr_hsi.shape, hr_msi.shape] == shapes
+    fitting = fitting and [mask.shape for mask in masks] == [hr_hsi.shape[1:], lr_hsi.shape[1:]] * masked
+    if not fitting or {image.dtype for image in images[:3]} != {np.dtype(np.float32)}:
         raise DamagedFile(f"the images of scene {name} in {folder} do not fit together; delete it and run snakemake")
-    return Pair(name, about["split"], hr_hsi, lr_hsi, hr_msi, about["data"])
+    return Pair(name, about["split"], hr_hsi, lr_hsi, hr_msi, about["data"], *masks)

@@ -14,12 +14,18 @@ DTYPES = {
     **dict.fromkeys(["scene", "status", "message"], "string"),
     **dict.fromkeys([*METRICS, "train_steps", "train_seconds", "fuse_seconds"], "float64"),
     **dict.fromkeys(["device", "code", "data"], "string"),
+    "pixels_missing": "float64",
 }
 
 
 METRICS_COLUMNS = list(DTYPES)
 """Columns of `metrics.csv`. A row whose `status` is not "ok" has a message and no metrics: "failed" is a method's
-error, "skipped" a problem that it does not take, "not run" a data set that could not be had."""
+error, "skipped" a problem that it does not take, "not run" a data set that could not be had. `pixels_missing` are the
+pixels of the scene without a value, which no metric counts."""
+
+
+LATER_COLUMNS = ("pixels_missing",)
+"""Columns that tables of earlier versions lack; there they are empty."""
 
 
 COST_COLUMNS = [

@@ -22,7 +22,14 @@ BLOCK = 32
 
 
 def assess(
-    estimate: np.ndarray, lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, srf: np.ndarray, ratio: int
+    estimate: np.ndarray,
+    lr_hsi: np.ndarray,
+    hr_msi: np.ndarray,
+    psf: np.ndarray,
+    srf: np.ndarray,
+    ratio: int,
+    missing: np.ndarray | None = None,
+    lr_missing: np.ndarray | None = None,
 ) -> dict[str, float | dict[str, float]]:
     """Compute every quality of this module.
 
@@ -34,54 +41,75 @@ def assess(
         What it was made from, (C, H/r, W/r) and (c, H, W), in the units of the estimate.
     psf, srf, ratio
         Operators as in `FusionProblem`, known or estimated.
+    missing, lr_missing
+        (H, W) and (H/r, W/r), true where the MSI or the estimate, and the LR-HSI or what it was blurred from, are
+        missing: what counts is the rest, for QNR the blocks that are whole. None where nothing is missing.
 
     Returns
     -------
     dict
         `spectral_consistency` and `spatial_consistency`, each with `rmse`, `sam` in degrees and `ergas`; `d_lambda`,
-        `d_s` and `qnr`.
+        `d_s` and `qnr`, NaN where no block is whole.
     """
     lr_msi = blur_decimate(torch.from_numpy(hr_msi), psf, ratio).numpy()
-    distortions = {"d_lambda": d_lambda(estimate, lr_hsi, ratio), "d_s": d_s(estimate, hr_msi, lr_hsi, lr_msi, ratio)}
+    distortions = {
+        "d_lambda": d_lambda(estimate, lr_hsi, ratio, lr_missing),
+        "d_s": d_s(estimate, hr_msi, lr_hsi, lr_msi, ratio, lr_missing),
+    }
     return {
-        "spectral_consistency": spectral_consistency(estimate, lr_hsi, psf, ratio),
-        "spatial_consistency": spatial_consistency(estimate, hr_msi, srf, ratio),
+        "spectral_consistency": spectral_consistency(estimate, lr_hsi, psf, ratio, lr_missing),
+        "spatial_consistency": spatial_consistency(estimate, hr_msi, srf, ratio, missing),
         **distortions,
         "qnr": (1 - distortions["d_lambda"]) * (1 - distortions["d_s"]),
     }
 
 
-def spectral_consistency(estimate: np.ndarray, lr_hsi: np.ndarray, psf: np.ndarray, ratio: int) -> dict[str, float]:
+def spectral_consistency(
+    estimate: np.ndarray, lr_hsi: np.ndarray, psf: np.ndarray, ratio: int, lr_missing: np.ndarray | None = None
+) -> dict[str, float]:
     """RMSE, SAM and ERGAS of the estimate (C, H, W), blurred and decimated, against the LR-HSI (C, H/r, W/r)."""
-    return _differences(lr_hsi, blur_decimate(torch.from_numpy(estimate), psf, ratio).numpy(), ratio)
+    return _differences(lr_hsi, blur_decimate(torch.from_numpy(estimate), psf, ratio).numpy(), ratio, lr_missing)
 
 
-def spatial_consistency(estimate: np.ndarray, hr_msi: np.ndarray, srf: np.ndarray, ratio: int) -> dict[str, float]:
+def spatial_consistency(
+    estimate: np.ndarray, hr_msi: np.ndarray, srf: np.ndarray, ratio: int, missing: np.ndarray | None = None
+) -> dict[str, float]:
     """RMSE, SAM and ERGAS of the estimate (C, H, W) under the response (c, C) against the HR-MSI (c, H, W)."""
-    return _differences(hr_msi, apply_srf(torch.from_numpy(estimate), srf).numpy(), ratio)
+    return _differences(hr_msi, apply_srf(torch.from_numpy(estimate), srf).numpy(), ratio, missing)
 
 
-def d_lambda(estimate: np.ndarray, lr_hsi: np.ndarray, ratio: int) -> float:
+def d_lambda(estimate: np.ndarray, lr_hsi: np.ndarray, ratio: int, lr_missing: np.ndarray | None = None) -> float:
     """Spectral distortion: mean over all pairs of different HSI bands of |Q(fused, fused) - Q(LR, LR)|; 0 is best.
 
     `estimate` is (C, H, W) and `lr_hsi` (C, H/r, W/r); 0 for a single band.
     """
     side = _block(estimate.shape, ratio)
-    change = np.abs(q_index(estimate, estimate, side) - q_index(lr_hsi, lr_hsi, side // ratio))
+    missing = None if lr_missing is None else lr_missing.repeat(ratio, 0).repeat(ratio, 1)
+    fused, measured = q_index(estimate, estimate, side, missing), q_index(lr_hsi, lr_hsi, side // ratio, lr_missing)
+    change = np.abs(fused - measured)
     pairs = len(change) * (len(change) - 1)
     return float(change.sum() / pairs) if pairs else 0.0
 
 
-def d_s(estimate: np.ndarray, hr_msi: np.ndarray, lr_hsi: np.ndarray, lr_msi: np.ndarray, ratio: int) -> float:
+def d_s(
+    estimate: np.ndarray,
+    hr_msi: np.ndarray,
+    lr_hsi: np.ndarray,
+    lr_msi: np.ndarray,
+    ratio: int,
+    lr_missing: np.ndarray | None = None,
+) -> float:
     """Spatial distortion: mean over all pairs of an HSI and an MSI band of |Q(fused, MSI) - Q(LR, LR MSI)|; 0 is best.
 
     Shapes are (C, H, W), (c, H, W), (C, H/r, W/r) and (c, H/r, W/r).
     """
     side = _block(estimate.shape, ratio)
-    return float(np.abs(q_index(estimate, hr_msi, side) - q_index(lr_hsi, lr_msi, side // ratio)).mean())
+    missing = None if lr_missing is None else lr_missing.repeat(ratio, 0).repeat(ratio, 1)
+    fused, measured = q_index(estimate, hr_msi, side, missing), q_index(lr_hsi, lr_msi, side // ratio, lr_missing)
+    return float(np.abs(fused - measured).mean())
 
 
-def q_index(first: np.ndarray, second: np.ndarray, side: int) -> np.ndarray:
+def q_index(first: np.ndarray, second: np.ndarray, side: int, missing: np.ndarray | None = None) -> np.ndarray:
     """Universal image quality index of every band of one image with every band of another, the mean over blocks.
 
     Z. Wang, A. C. Bovik, "A Universal Image Quality Index", IEEE Signal Processing Letters 9(3):81-84, 2002.
@@ -92,21 +120,26 @@ def q_index(first: np.ndarray, second: np.ndarray, side: int) -> np.ndarray:
         (C, H, W) and (c, H, W).
     side
         Side of the blocks, which do not overlap; rows and columns beyond the last whole block do not count.
+    missing
+        (H, W); blocks that touch a missing pixel do not count either.
 
     Returns
     -------
     np.ndarray
-        (C, c), each in [-1, 1]. A quotient 0/0 counts as 1: two flat blocks differ by their means alone.
+        (C, c), each in [-1, 1], NaN where no block counts. A quotient 0/0 counts as 1: two flat blocks differ by their
+        means alone.
     """
     height, width = first.shape[1:]
     total, count = np.zeros((len(first), len(second))), 0
     for top in range(0, height - side + 1, side):
         for left in range(0, width - side + 1, side):
             block = (slice(None), slice(top, top + side), slice(left, left + side))
+            if missing is not None and missing[block[1:]].any():
+                continue
             x, y = (image[block].reshape(len(image), -1).astype(np.float64) for image in (first, second))
             total += _q_of_block(x, y)
             count += 1
-    return total / count
+    return total / count if count else np.full_like(total, np.nan)
 
 
 def _q_of_block(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -128,7 +161,10 @@ def _block(shape: tuple[int, ...], ratio: int) -> int:
     return ratio * max(1, min(round(BLOCK / ratio), min(shape[1:]) // ratio))
 
 
-def _differences(measured: np.ndarray, modelled: np.ndarray, ratio: int) -> dict[str, float]:
+def _differences(
+    measured: np.ndarray, modelled: np.ndarray, ratio: int, missing: np.ndarray | None
+) -> dict[str, float]:
+    measured, modelled = metrics.valid_pixels(measured, missing), metrics.valid_pixels(modelled, missing)
     return {
         "rmse": metrics.rmse(measured, modelled),
         "sam": metrics.sam(measured, modelled),

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from smifbench.errors import UserError, unknown
-from smifbench.evaluation.columns import CELL, DTYPES, METRICS_COLUMNS
+from smifbench.evaluation.columns import CELL, DTYPES, LATER_COLUMNS, METRICS_COLUMNS
 from smifbench.metrics import CONVENTIONS, METRICS, WALD
 from smifbench.run import Run
 from smifbench.system.files import read_json
@@ -188,7 +188,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as a table ({error}); {remedy}") from error
     header = rows.pop(0) if rows else []
-    missing = [column for column in METRICS_COLUMNS if column not in header]
+    missing = [column for column in METRICS_COLUMNS if column not in (*header, *LATER_COLUMNS)]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}; {remedy}")
     if len(set(header)) < len(header):
@@ -197,6 +197,7 @@ def _read_metrics(path: Path) -> pd.DataFrame:
         if len(row) != len(header):
             raise UserError(f"{path}: row {number} has {len(row)} fields instead of {len(header)}; {remedy}")
     text = pd.DataFrame(rows, columns=header, dtype="string")
+    text = text.assign(**{column: "" for column in LATER_COLUMNS if column not in header})
     return pd.DataFrame({column: _typed(text[column], dtype, path) for column, dtype in DTYPES.items()})
 
 

@@ -21,14 +21,15 @@ def score_pair(pair: Pair, facts: dict, fused: Path, ratio: int) -> dict:
         path = fused / f"{pair.scene}.npy"
         with whole(path, fused):
             estimate = np.load(path)
-        row |= metrics.score(np.asarray(pair.hr_hsi), estimate, ratio)
+        row |= metrics.score(np.asarray(pair.hr_hsi), estimate, ratio, pair.missing)
+        row["pixels_missing"] = pair.pixels_missing
         row["fuse_seconds"] = facts["fuse_seconds"][pair.scene]
     return row
 
 
 def check_pair(pair: Pair) -> None:
     """Hash a pair's values; raises DamagedFile where they are not those that were simulated."""
-    found = data_id([pair.hr_hsi, pair.lr_hsi, pair.hr_msi])
+    found = data_id(pair.images)
     if found != pair.data:
         raise DamagedFile(
             f"the images of scene {pair.scene} have the hash {found} and not {pair.data}, with which they were "

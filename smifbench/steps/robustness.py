@@ -17,6 +17,8 @@ import pandas as pd
 import torch
 
 from smifbench import metrics, plugins
+from smifbench.data.missing import blocks_with_missing
+from smifbench.data.scenes import missing_of
 from smifbench.degradation.degrade import simulate_prepared
 from smifbench.degradation.pairs import data_id, load_problem, scene_names, unavailable
 from smifbench.degradation.protocol import get_protocol
@@ -131,17 +133,27 @@ class Bench:
             started = time.perf_counter()
             estimate = fuse(model, images.lr_hsi, images.hr_msi, self.device, self.memory_gb)
             seconds = round(time.perf_counter() - started, 4)
-            scores = metrics.score(images.hr_hsi, estimate, ratio)
-            parts = error_parts(images.hr_hsi, estimate.clip(0, 1), ratio)
-            return {"data": data_id(images), "fuse_seconds": seconds, **scores, **parts}
+            missing = missing_of(read_json(self.prepared / f"{scene}.json"))
+            scores = metrics.score(images.hr_hsi, estimate, ratio, missing)
+            parts = error_parts(images.hr_hsi, estimate.clip(0, 1), ratio, missing)
+            data = data_id([*images, *([] if missing is None else [missing])])
+            gaps = {"pixels_missing": 0 if missing is None else int(missing.sum())}
+            return {"data": data, "fuse_seconds": seconds, **scores, **parts, **gaps}
 
         return names | outcome(work, protocol)
 
 
-def error_parts(hr_hsi: np.ndarray, estimate: np.ndarray, ratio: int) -> dict[str, float]:
-    """Return the RMSE of the means over LR pixels and that of the detail within them, which say where errors arise."""
+def error_parts(
+    hr_hsi: np.ndarray, estimate: np.ndarray, ratio: int, missing: np.ndarray | None = None
+) -> dict[str, float]:
+    """Return the RMSE of the means over LR pixels and that of the detail within them, which say where errors arise.
+
+    LR pixels on whose ground a pixel is `missing` (H, W) count in neither.
+    """
     bands, height, width = hr_hsi.shape
     error = (estimate.astype(np.float64) - hr_hsi).reshape(bands, height // ratio, ratio, width // ratio, ratio)
+    if missing is not None:
+        error = error.transpose(0, 1, 3, 2, 4)[:, ~blocks_with_missing(missing, ratio), None].transpose(0, 1, 3, 2, 4)
     means = error.mean((2, 4), keepdims=True)
     parts = {"rmse_blocks": means, "rmse_detail": error - means}
     return {name: float(np.sqrt(np.square(part).mean())) for name, part in parts.items()}

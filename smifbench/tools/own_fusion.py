@@ -5,7 +5,8 @@ Photogrammetric Engineering & Remote Sensing 63(6):691-699, 1997): both images a
 the LR-HSI is what the network learns to restore. Then it fuses the pair itself.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,14 @@ import torch
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
-from smifbench.data.cubes.writing import check_suffix, write_cube
+from smifbench.data.cubes.content import band_list
+from smifbench.data.cubes.reading import files_of
+from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
 from smifbench.data.responses import spectral_response
+from smifbench.degradation.degrade import blurred_from
 from smifbench.degradation.estimation import Operators, estimate
-from smifbench.degradation.operators import apply_srf, blur_decimate
+from smifbench.degradation.filling import fill_pair
+from smifbench.degradation.operators import apply_srf, blur_decimate, overhang
 from smifbench.degradation.pairs import Pair
 from smifbench.degradation.protocol import get_protocol
 from smifbench.errors import UserError
@@ -109,8 +114,14 @@ def fuse_pair(
     cls = plugins.method_class(method)
     if not cls.trainable and (weights or steps):
         raise UserError(f"{method} solves instead of learning; leave out --weights and --train")
+    refuse_harm(output, pair, [weights, config, srf])
     operators = find_operators(pair, psf, srf)
-    hr_msi = operators.calibrated(pair.hr_msi)
+    lr_hsi, hr_msi = pair.lr_hsi, operators.calibrated(pair.hr_msi)
+    missing, usable = pair.missing, pair.usable(max(1, _reach(operators, pair)))
+    if usable is not None:
+        lr_hsi, hr_msi = fill_pair(
+            lr_hsi, hr_msi, operators.psf, operators.srf, pair.ratio, pair.hsi_missing, pair.msi_missing, usable
+        )
     problem = FusionProblem(
         len(pair.lr_hsi), len(hr_msi), pair.ratio, operators.psf, operators.srf, pair.increasing_wavelengths_nm
     )
@@ -128,10 +139,11 @@ def fuse_pair(
             load_weights(model, Path(weights))
             training = {"weights": str(weights)}
         else:
-            reduced = one_scale_down(pair.lr_hsi, hr_msi, operators.psf, pair.ratio)
+            reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, usable)
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
-    fused = fuse(model, pair.lr_hsi, hr_msi, where, memory_gb)
+    fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
+    result = pair.result(fused)
     about = {
         "result": str(output),
         "hsi": str(pair.hsi_path),
@@ -141,14 +153,32 @@ def fuse_pair(
         "training": training,
         "ratio": pair.ratio,
         "scale": pair.scale,
-        "quality": assess(fused, pair.lr_hsi, hr_msi, operators.psf, operators.srf, pair.ratio),
+        "pixels_missing": 0 if missing is None else int(missing.sum()),
+        "missing": {
+            "hsi": 0 if pair.hsi_missing is None else int(pair.hsi_missing.sum()),
+            "msi": 0 if pair.msi_missing is None else int(pair.msi_missing.sum()),
+            "written_as": None if missing is None else f"{result.nodata:g}",
+        },
+        "bands": {"hsi": band_list(pair.hsi_bands), "msi": band_list(pair.msi_bands)},
+        "quality": assess(
+            fused,
+            lr_hsi,
+            hr_msi,
+            operators.psf,
+            operators.srf,
+            pair.ratio,
+            missing,
+            None if usable is None else ~usable,
+        ),
         "operators": _describe_operators(operators, psf, srf, pair.scale),
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(*plugins.sources("methods", method)),
     }
-    about["notes"] = write_cube(
-        output, pair.in_file_units(fused), pair.wavelengths_nm, pair.bandwidths_nm, pair.msi.georeference
-    )
+    about["quality"] |= {key: None for key in ("d_lambda", "d_s", "qnr") if math.isnan(about["quality"][key])}
+    about["notes"] = [
+        *pair.notes,
+        *write_cube(output, result),
+    ]
     write_json(output.with_suffix(".json"), about)
     return about
 
@@ -159,6 +189,7 @@ def describe(about: Mapping) -> str:
     row, column = operators["psf_centre"]
     lines = [
         f"{about['result']}: {about['method']}, ratio {about['ratio']}",
+        *_describe_missing(about),
         f"psf: {operators['psf_source']}, its centre ({row:+.2f}, {column:+.2f}) HR pixels off the block's",
         f"srf: {operators['srf_source']}; an MSI value is an HSI value times {_numbers(operators['gain'])}, plus "
         f"{_numbers(operators['offset'])}",
@@ -171,10 +202,23 @@ def describe(about: Mapping) -> str:
             f"  {name} consistency ({image}): RMSE {found['rmse']:.5f}, SAM {found['sam']:.3f} degrees, "
             f"ERGAS {found['ergas']:.4f}"
         )
-    lines.append(f"  QNR {quality['qnr']:.4f} (D_lambda {quality['d_lambda']:.4f}, D_s {quality['d_s']:.4f})")
+    if quality["qnr"] is None:
+        lines.append("  QNR: none, because missing pixels leave no block of it whole")
+    else:
+        lines.append(f"  QNR {quality['qnr']:.4f} (D_lambda {quality['d_lambda']:.4f}, D_s {quality['d_s']:.4f})")
     if max(abs(row), abs(column)) > 1:
         lines.append("note: the estimated PSF lies off its block; the images may not be registered to each other")
     return "\n".join([*lines, *(f"note: {note}" for note in about["notes"])])
+
+
+def _describe_missing(about: Mapping) -> list[str]:
+    if not about["pixels_missing"]:
+        return []
+    found = about["missing"]
+    return [
+        f"missing pixels: {found['hsi']} of the HSI, {found['msi']} of the MSI; the result's {about['pixels_missing']} "
+        f"pixels on their ground are written as {found['written_as']}, and no number here counts them"
+    ]
 
 
 def _describe_training(training: Mapping) -> list[str]:
@@ -191,9 +235,13 @@ def find_operators(pair: OwnPair, psf: str = "estimate", srf: str = "estimate") 
     """PSF, response, gains and offsets of a pair, as named or estimated; raises UserError where it is no pair."""
     known_psf = None if psf == "estimate" else get_protocol(psf).psf(pair.ratio)
     known_srf = None if srf == "estimate" else _named_response(pair, srf)
-    operators = estimate(pair.lr_hsi, pair.hr_msi, pair.ratio, known_psf, known_srf)
+    reach = 1 if known_psf is None else max(1, math.ceil(overhang(known_psf, pair.ratio) / pair.ratio))
+    usable = pair.usable(reach)
+    operators = estimate(pair.lr_hsi, pair.hr_msi, pair.ratio, known_psf, known_srf, usable)
     lr_msi = blur_decimate(torch.from_numpy(operators.calibrated(pair.hr_msi)), operators.psf, pair.ratio).numpy()
     residual = apply_srf(torch.from_numpy(pair.lr_hsi), operators.srf).numpy() - lr_msi
+    counted = None if usable is None else ~usable
+    residual, lr_msi = metrics.valid_pixels(residual, counted), metrics.valid_pixels(lr_msi, counted)
     unexplained = float(np.mean(residual.var((1, 2)) / np.maximum(lr_msi.var((1, 2)), 1e-30)))
     if unexplained > MOST_UNEXPLAINED:
         raise UserError(
@@ -203,16 +251,23 @@ def find_operators(pair: OwnPair, psf: str = "estimate", srf: str = "estimate") 
     return operators
 
 
-def one_scale_down(lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, ratio: int) -> Pair:
+def one_scale_down(
+    lr_hsi: np.ndarray, hr_msi: np.ndarray, psf: np.ndarray, ratio: int, usable: np.ndarray | None = None
+) -> Pair:
     """Degrade a pair (C, h, w), (c, H, W) by Wald's protocol, so that `lr_hsi` becomes the reference.
 
-    Sides that the ratio does not divide are cropped at their end.
+    Sides that the ratio does not divide are cropped at their end. LR pixels that are not `usable` (h, w), if that is
+    given, are missing pixels of the new pair.
     """
     height, width = (side // ratio * ratio for side in lr_hsi.shape[1:])
     reference = np.ascontiguousarray(lr_hsi[:, :height, :width])
     coarse = blur_decimate(torch.from_numpy(reference), psf, ratio).numpy()
     lr_msi = blur_decimate(torch.from_numpy(hr_msi), psf, ratio).numpy()
-    return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "")
+    masks = []
+    if usable is not None and not usable[:height, :width].all():
+        missing = ~usable[:height, :width]
+        masks = [missing, blurred_from(missing, psf, ratio)]
+    return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "", *masks)
 
 
 def _train(
@@ -230,7 +285,11 @@ def _train(
     training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
     trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)
     psnr, control_psnr = (
-        metrics.psnr(pair.hr_hsi, fuse(model, pair.lr_hsi, pair.hr_msi, device)) for model in (trained, control)
+        metrics.psnr(
+            metrics.valid_pixels(pair.hr_hsi, pair.missing),
+            metrics.valid_pixels(fuse(model, pair.lr_hsi, pair.hr_msi, device), pair.missing),
+        )
+        for model in (trained, control)
     )
     return trained, {
         "steps": training.step,
@@ -247,6 +306,21 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     about = experiment.methods.get((method, "default"), unlisted)
     budget = {"steps": steps} if steps else {}
     return about["options"], resolved_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
+
+
+def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
+    """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
+    check_output(output, [pair.hsi_path, pair.msi_path])
+    read = [*files_of(pair.hsi_path), *files_of(pair.msi_path), *(Path(str(other)) for other in others if other)]
+    for path in (output, *(output.with_suffix(suffix) for suffix in (".hdr", ".json", ".safetensors"))):
+        for source in read:
+            if path.exists() and source.exists() and path.samefile(source):
+                raise UserError(f"{source} is an input and would be replaced; write to another name than {output}")
+
+
+def _reach(operators: Operators, pair: OwnPair) -> int:
+    """LR pixels around its own that the PSF lets an LR pixel see."""
+    return math.ceil(overhang(operators.psf, pair.ratio) / pair.ratio)
 
 
 def _named_response(pair: OwnPair, srf: str) -> np.ndarray:

@@ -2,19 +2,27 @@
 
 import csv
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from smifbench.data.cubes.content import Grid
 from smifbench.data.cubes.reading import Cube, full_scale, nanometres, read_cube
+from smifbench.data.missing import blocks_with_missing, fill_nearest
+from smifbench.data.selection import BandChoice, choose_bands, missing_in, parse_bands
 from smifbench.errors import UserError
+from smifbench.tools import alignment
+
+UNSTATED_AXES = (".npy", ".npz", ".mat")
+"""Suffixes of files that do not say which of their axes holds the bands."""
 
 
 @dataclass(frozen=True)
 class OwnPair:
-    """A pair as its files hold it, checked.
+    """A pair as its files hold it, checked: bands chosen, cut to the common ground, without holes.
 
     Parameters
     ----------
@@ -27,11 +35,20 @@ class OwnPair:
     scale
         HSI value that became 1.
     order
-        Number in the file of each band of `lr_hsi`, (C,).
+        Place among the bands kept, in the file's order, of each band of `lr_hsi`, (C,).
     wavelengths_nm, bandwidths_nm
-        Centres and full widths (C,) of the bands in the file's order, or None.
+        Centres and full widths (C,) of the bands kept in the file's order, or None.
     hsi, msi, hsi_path, msi_path
-        The cubes that were read, and where from.
+        The cubes that were read, of the bands kept, and where from.
+    hsi_bands, msi_bands
+        Numbers of the bands kept, in the files' order.
+    hsi_missing, msi_missing
+        (h, w) and (H, W), true where the image has no value; there it holds that of the nearest pixel that has one.
+        None where nothing is missing.
+    grid
+        Where `hr_msi` lies, or None.
+    notes
+        Sentences on what was decided without being asked for.
     """
 
     lr_hsi: np.ndarray
@@ -45,21 +62,55 @@ class OwnPair:
     msi: Cube
     hsi_path: str | Path
     msi_path: str | Path
+    hsi_bands: list[int] = field(default_factory=list)
+    msi_bands: list[int] = field(default_factory=list)
+    hsi_missing: np.ndarray | None = None
+    msi_missing: np.ndarray | None = None
+    grid: Grid | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def increasing_wavelengths_nm(self) -> np.ndarray | None:
         """Centres (C,) of the bands of `lr_hsi`."""
         return None if self.wavelengths_nm is None else self.wavelengths_nm[self.order]
 
-    def in_file_units(self, fused: np.ndarray) -> np.ndarray:
-        """Turn an image (C, H, W) like `lr_hsi` into the units, the order of bands and the type of the HSI's file."""
+    @property
+    def missing(self) -> np.ndarray | None:
+        """HR pixels (H, W) of which one of the images knows nothing, so that nothing can be fused; None for none."""
+        if self.hsi_missing is None:
+            return self.msi_missing
+        ground = self.hsi_missing.repeat(self.ratio, 0).repeat(self.ratio, 1)
+        return ground if self.msi_missing is None else ground | self.msi_missing
+
+    def usable(self, reach: int) -> np.ndarray | None:
+        """LR pixels (h, w) that are there, like all of the MSI within `reach` LR pixels around; None for all."""
+        if self.missing is None:
+            return None
+        usable = np.ones(self.lr_hsi.shape[1:], bool) if self.hsi_missing is None else ~self.hsi_missing
+        if self.msi_missing is not None:
+            from scipy.ndimage import maximum_filter
+
+            usable &= ~maximum_filter(blocks_with_missing(self.msi_missing, self.ratio), 2 * reach + 1)
+        return usable
+
+    def result(self, fused: np.ndarray) -> Cube:
+        """Turn an image (C, H, W) like `lr_hsi` into a cube as the HSI's file has it: units, bands, type, words.
+
+        It lies where `hr_msi` does. Missing pixels are masked; `nodata` is the HSI's, or one that its type can hold.
+        """
         values = np.empty_like(fused)
         values[self.order] = fused * np.float32(self.scale)
-        dtype = self.hsi.array.dtype
-        if dtype.kind not in "iu":
-            return values
-        bounds = np.iinfo(dtype)
-        return np.rint(values, dtype=np.float64).clip(bounds.min, bounds.max).astype(dtype.newbyteorder("="))
+        stored, missing, nodata = self.hsi.stored or self.hsi.array.dtype, self.missing, self.hsi.nodata
+        whole = stored.kind in "iu"
+        if nodata is None and missing is not None:
+            nodata = math.nan if not whole else float(np.iinfo(stored).min or np.iinfo(stored).max)
+        if whole and self.hsi.gain is None:
+            bounds = np.iinfo(stored)
+            values = np.rint(values, dtype=np.float64).clip(bounds.min, bounds.max)
+            if nodata is not None:  # a value that is there must not read as missing
+                values[values == nodata] += 1 if nodata < bounds.max else -1
+            values = values.astype(stored.newbyteorder("="))
+        return replace(self.hsi, array=values, mask=missing, nodata=nodata, grid=self.grid)
 
 
 def read_pair(
@@ -71,53 +122,235 @@ def read_pair(
     msi_band_axis: int | None = None,
     wavelengths: str | None = None,
     scale: float | None = None,
+    hsi_bands: str | None = None,
+    msi_bands: str | None = None,
+    hsi_missing: Sequence[float] = (),
+    msi_missing: Sequence[float] = (),
+    align: bool = False,
 ) -> OwnPair:
     """Read and check both files of a pair.
 
     Parameters
     ----------
     hsi_path, msi_path
-        LR-HSI and HR-MSI of one ground, co-registered, in any format of `smifbench.cubes`.
+        LR-HSI and HR-MSI of one ground, in any format of `smifbench.data.cubes.reading.read_cube`.
     hsi_variable, hsi_band_axis, msi_variable, msi_band_axis
-        As in `smifbench.data.cubes.reading.read_cube`.
+        As in `read_cube`. Where the files do not say which axis holds the bands, the one at which the sizes make a
+        whole ratio is taken.
     wavelengths
         Centres of the HSI's bands where its file states none or others: numbers with commas between them, or a CSV file
         with a column `wavelength_nm`, or with one number to a line.
     scale
-        HSI value that becomes 1 for the method; None takes `smifbench.data.cubes.reading.full_scale`.
+        HSI value that becomes 1 for the method; None takes `smifbench.data.cubes.reading.full_scale` of the bands kept.
+    hsi_bands, msi_bands
+        Bands to keep, see `smifbench.data.selection`; None leaves out what the file calls bad, and empty bands.
+    hsi_missing, msi_missing
+        Values that mean "missing" besides those that the files declare.
+    align
+        Warp the MSI onto the grid that divides the HSI's pixels.
 
     Raises
     ------
     UserError
         For files that cannot be read, whose sizes or geo-references do not make one ratio of at least 2, with values
-        that are no numbers or mark missing pixels, or a list of wavelengths of another length.
+        that seem to mark missing pixels and are not declared, or a list of wavelengths of another length.
     """
     stated = None if wavelengths is None else _stated_wavelengths(wavelengths)
-    hsi = read_cube(hsi_path, hsi_variable, hsi_band_axis, None if stated is None else len(stated))
-    msi = read_cube(msi_path, msi_variable, msi_band_axis)
-    ratio = _ratio(hsi, msi, hsi_path, msi_path)
-    _check_grids(hsi, msi, ratio)
-    for path, cube in ((hsi_path, hsi), (msi_path, msi)):
-        _check_values(path, cube.array)
-    centres, widths = (hsi.wavelengths_nm, hsi.bandwidths_nm) if stated is None else (stated, None)
-    if centres is not None and len(centres) != len(hsi.array):
-        raise UserError(
-            f"{hsi_path} has {len(hsi.array)} bands, but {len(centres)} wavelengths are stated; give one each"
+    hsi_choice, msi_choice = (_choice(image, text) for image, text in (("hsi", hsi_bands), ("msi", msi_bands)))
+    hsi, msi = _read_cubes(
+        [(hsi_path, hsi_variable, hsi_band_axis), (msi_path, msi_variable, msi_band_axis)],
+        None if stated is None else len(stated),
+    )
+    if stated is not None:
+        if len(stated) != len(hsi.array):
+            raise UserError(
+                f"{hsi_path} has {len(hsi.array)} bands, but {len(stated)} wavelengths are stated; give one each"
+            )
+        hsi = replace(hsi, wavelengths_nm=stated, bandwidths_nm=None)
+    images, notes = [], []
+    for name, path, cube, choice, fills in (
+        ("hsi", hsi_path, hsi, hsi_choice, hsi_missing),
+        ("msi", msi_path, msi, msi_choice, msi_missing),
+    ):
+        bands, told = choose_bands(cube, choice, str(path), cube.wavelengths_nm, fills)
+        notes += [f"{sentence} (--{name}-bands all keeps them)" for sentence in told]
+        missing = missing_in(cube, bands, fills)
+        if missing is not None and missing.all():
+            raise UserError(f"{path}: every pixel is missing in one of the bands; choose others by --{name}-bands")
+        _refuse_undeclared(cube, bands, path, name, missing)
+        notes += _suspicious_zeros(cube, bands, path, name, missing)
+        images.append((cube.take(bands), bands, missing))
+    (hsi, hsi_numbers, lr_missing), (msi, msi_numbers, missing) = images
+
+    values = msi.array
+    grid, why = msi.grid, alignment.comparable(hsi.grid, msi.grid)
+    shapes = hsi.array.shape[1:], msi.array.shape[1:]
+    if align:
+        if why:
+            raise UserError(f"--align needs the geo-references of both files, but {why}")
+        ratio = alignment.ratio_between(hsi.grid, shapes[0], msi.grid)
+        values, missing, grid = alignment.warp(values, missing, msi.grid, hsi.grid, shapes[0], ratio)
+        notes.append(f"the MSI was resampled onto the HSI's grid, {ratio} x {ratio} pixels in each of its pixels")
+        window = _covered(missing, shapes[0], ratio)
+        fine = tuple(slice(side.start * ratio, side.stop * ratio) for side in window)
+        common = alignment.Common(ratio, window, fine)
+    elif why:
+        if hsi.grid is not None or msi.grid is not None:
+            notes.append(f"the places of the two images were not compared, because {why}")
+        ratio = _ratio(hsi, msi, hsi_path, msi_path)
+        whole = [tuple(slice(0, side) for side in shape) for shape in shapes]
+        common = alignment.Common(ratio, *whole)
+    else:
+        common = alignment.common_ground(hsi.grid, shapes[0], msi.grid, shapes[1])
+    ratio = common.ratio
+    kept = [tuple(side.stop - side.start for side in window) for window in (common.hsi, common.msi)]
+    if kept[0] != shapes[0] or (kept[1] != shapes[1] and not align):
+        notes.append(
+            f"cut to the common ground: HSI rows {_span(common.hsi[0])}, columns {_span(common.hsi[1])}; MSI rows "
+            f"{_span(common.msi[0])}, columns {_span(common.msi[1])} (counted from 0)"
         )
-    order = np.arange(len(hsi.array)) if centres is None else np.argsort(centres, kind="stable")
-    scale = full_scale(hsi.array, hsi_path) if scale is None else scale
+    lr_missing, missing = _cut(lr_missing, common.hsi), _cut(missing, common.msi)
+    counts, hr_msi = hsi.array[:, *common.hsi], np.array(values[:, *common.msi], np.float32)
+
+    centres, widths = hsi.wavelengths_nm, hsi.bandwidths_nm
+    order = np.arange(len(counts)) if centres is None else np.argsort(centres, kind="stable")
+    if scale is None:
+        scale = full_scale(counts if lr_missing is None else counts[:, None, ~lr_missing], hsi_path)
     if not 0 < scale < math.inf:
         raise UserError(f"scale is {scale:g}; give the HSI value that becomes 1")
-    lr_hsi = (hsi.array[order] / np.float64(scale)).astype(np.float32)
-    if lr_hsi.min() < -0.5:
-        raise UserError(
-            f"{hsi_path} holds values down to {lr_hsi.min() * scale:g}, which look like marks of missing pixels; "
-            "crop them away or fill them in"
-        )
-    hr_msi = np.array(msi.array, np.float32)
+    lr_hsi = (counts[order] / np.float64(scale)).astype(np.float32)
+    lr_hsi = lr_hsi if lr_missing is None else fill_nearest(lr_hsi, lr_missing)
+    hr_msi = hr_msi if missing is None else fill_nearest(hr_msi, missing)
+    if hsi.nodata is None and hsi_missing:
+        hsi = replace(hsi, nodata=float(hsi_missing[0]))
     return OwnPair(
-        lr_hsi, hr_msi, ratio, float(scale), order, centres, widths, hsi, msi, hsi_path=hsi_path, msi_path=msi_path
+        lr_hsi=lr_hsi,
+        hr_msi=hr_msi,
+        ratio=ratio,
+        scale=float(scale),
+        order=order,
+        wavelengths_nm=centres,
+        bandwidths_nm=widths,
+        hsi=hsi,
+        msi=msi,
+        hsi_path=hsi_path,
+        msi_path=msi_path,
+        hsi_bands=hsi_numbers,
+        msi_bands=msi_numbers,
+        hsi_missing=lr_missing,
+        msi_missing=missing,
+        grid=alignment.moved(grid, common.msi),
+        notes=tuple(notes),
     )
+
+
+@contextmanager
+def speaking_of(words: Mapping[str, str]) -> Iterator[None]:
+    """Put what a user can type in the place of option names in the messages of errors."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        for word, flag in words.items():
+            message = message.replace(word, flag)
+        raise type(error)(message) from error
+
+
+def _choice(image: str, text: str | None) -> BandChoice:
+    with speaking_of({"is no choice of bands": f"of --{image}-bands is no choice of bands"}):
+        return BandChoice() if text is None else parse_bands(text)
+
+
+def _read_cubes(files: Sequence[tuple], wavelengths: int | None) -> tuple[Cube, Cube]:
+    """Read both cubes; where the axis of the bands is not stated, the sizes of the two decide it if they can."""
+    counts = (wavelengths, None)
+    asks = [lambda option, image=image: f"--{image}-{option.replace('_', '-')}" for image in ("hsi", "msi")]
+    cubes, failure = [], None
+    for (path, variable, axis), count, ask in zip(files, counts, asks, strict=True):
+        try:
+            cubes.append([read_cube(path, variable, axis, count, ask=ask)])
+        except UserError as error:
+            if "holds the bands cannot be told" not in str(error):
+                raise
+            failure = failure or error
+            cubes.append([])
+    candidates = [list(found) for found in cubes]
+    if failure is not None or not _fitting(cubes[0][0], cubes[1][0]):
+        for index, ((path, variable, axis), count) in enumerate(zip(files, counts, strict=True)):
+            if axis is None and Path(path).suffix.lower() in UNSTATED_AXES:
+                candidates[index] = [read_cube(path, variable, other, count) for other in range(3)]
+    fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if failure is not None:
+        raise failure
+    return cubes[0][0], cubes[1][0]
+
+
+def _fitting(hsi: Cube, msi: Cube) -> bool:
+    """Whether the sides make one whole ratio of at least 2, and the HSI has at least as many bands."""
+    (bands, height, width), (msi_bands, msi_height, msi_width) = hsi.array.shape, msi.array.shape
+    ratio = msi_height // height
+    return ratio >= 2 and (msi_height, msi_width) == (ratio * height, ratio * width) and msi_bands <= bands
+
+
+def _refuse_undeclared(
+    cube: Cube, bands: Sequence[int], path: str | Path, image: str, missing: np.ndarray | None
+) -> None:
+    """Refuse values so far below 0 that they must be marks of missing pixels, which nothing declares."""
+    lowest, highest = math.inf, -math.inf
+    for band in bands:
+        values = cube.array[band] if missing is None else cube.array[band][~missing]
+        lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
+    if lowest >= 0 or lowest >= -0.5 * highest:
+        return
+    stored = lowest if cube.gain is None else None
+    count = sum(int(np.count_nonzero(cube.array[band] == lowest)) for band in bands)
+    remedy = (
+        f"say --{image}-missing={stored:g}" if stored is not None else f"name the stored value by --{image}-missing"
+    )
+    raise UserError(
+        f"{path} holds values down to {lowest:g} ({count} times), which look like marks of missing pixels that it does "
+        f"not declare; if they are, {remedy}"
+    )
+
+
+def _suspicious_zeros(
+    cube: Cube, bands: Sequence[int], path: str | Path, image: str, missing: np.ndarray | None
+) -> list[str]:
+    """Say where pixels are 0 in all bands, which often means missing."""
+    zero = np.ones(cube.array.shape[1:], bool) if missing is None else ~missing
+    for band in bands:
+        zero &= cube.array[band] == 0
+        if not zero.any():
+            return []
+    return [
+        f"{path}: {np.count_nonzero(zero)} pixels are 0 in all bands and count as values; if they are missing, say "
+        f"--{image}-missing 0"
+    ]
+
+
+def _covered(missing: np.ndarray | None, shape: tuple[int, int], ratio: int) -> alignment.Window:
+    """Window of the HSI that the warped MSI covers."""
+    valid = np.ones(shape, bool) if missing is None else ~_all_missing_blocks(missing, ratio)
+    window = alignment.extent_of(valid)
+    if window is None:
+        raise UserError("by their geo-references the two images show no common ground")
+    return window
+
+
+def _all_missing_blocks(missing: np.ndarray, ratio: int) -> np.ndarray:
+    return ~blocks_with_missing(~missing, ratio)
+
+
+def _cut(mask: np.ndarray | None, window: alignment.Window) -> np.ndarray | None:
+    if mask is None or not mask[window].any():
+        return None
+    return mask[window]
+
+
+def _span(side: slice) -> str:
+    return f"{side.start}-{side.stop - 1}"
 
 
 def _ratio(hsi: Cube, msi: Cube, hsi_path: str | Path, msi_path: str | Path) -> int:
@@ -132,46 +365,6 @@ def _ratio(hsi: Cube, msi: Cube, hsi_path: str | Path, msi_path: str | Path) -> 
     if ratio == 1:
         raise UserError(f"{sizes}: they are of one resolution, so there is nothing to fuse")
     return ratio
-
-
-def _check_grids(hsi: Cube, msi: Cube, ratio: int) -> None:
-    """Refuse a pair whose files say that their corners or pixels do not fit."""
-    grids = [_grid(cube.georeference or {}) for cube in (hsi, msi)]
-    if None in grids or grids[0][0] != grids[1][0]:
-        return
-    (_, *corner, hsi_pixel), (_, *msi_corner, msi_pixel) = grids
-    distance = max(abs(one - other) for one, other in zip(corner, msi_corner, strict=True)) / hsi_pixel
-    if distance > 1 or abs(hsi_pixel / (ratio * msi_pixel) - 1) > 0.01:
-        raise UserError(
-            f"by their geo-references the HSI's pixels are {hsi_pixel:g} and the MSI's {msi_pixel:g} wide and their "
-            f"corners {distance:.1f} HSI pixels apart, but the sizes make ratio {ratio}; crop both to the same ground"
-        )
-
-
-def _grid(georeference: Mapping) -> tuple[str, float, float, float] | None:
-    """Projection in words, corner (x, y) and width of a pixel; None where they are not plain."""
-    try:
-        if "map info" in georeference:
-            projection, column, row, x, y, width, height = georeference["map info"].split(",")[:7]
-            column, row = float(column) - 1, float(row) - 1
-        else:
-            projection = str(georeference[34735][2])
-            width, height = georeference[33550][2][:2]
-            column, row, _, x, y = georeference[33922][2][:5]
-        return projection, float(x) - column * float(width), float(y) + row * float(height), float(width)
-    except (KeyError, ValueError):
-        return None
-
-
-def _check_values(path: str | Path, array: np.ndarray) -> None:
-    for band, image in enumerate(array):
-        finite = np.isfinite(image)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0].tolist()
-            raise UserError(
-                f"{path} holds values that are NaN or infinite, the first in band {band}, row {row}, column {column} "
-                "(counted from 0); crop them away or fill them in"
-            )
 
 
 def _stated_wavelengths(stated: str) -> np.ndarray:

@@ -118,8 +118,13 @@ class Training:
                 f"recipe.patch is {recipe.patch}; it must be a multiple of ratio {patches.ratio} and at most "
                 f"{patches.smallest_side}, the smallest side of a training scene"
             )
+        if patches.lr_missing and not len(patches.whole_places(recipe.patch // patches.ratio)):
+            raise UserError(
+                f"recipe.patch is {recipe.patch}, but no square of that size in the training scenes is free of missing "
+                "pixels; lower it"
+            )
         model.network.check_recipe(recipe)
-        model.fit(recipe.scaling, patches.lr_hsi, patches.hr_msi)
+        model.fit(recipe.scaling, *patches.valid_pixels())
         model.scale(patches.hr_hsi, patches.lr_hsi, patches.hr_msi)
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
         on_gpu = self.device.type == "cuda"
@@ -295,7 +300,8 @@ class Training:
         scores = []
         for pair in self.validation:
             estimate = fuse(self._kept, pair.lr_hsi, pair.hr_msi, self.device).clip(0, 1)
-            scores.append((metrics.psnr(pair.hr_hsi, estimate), metrics.sam(pair.hr_hsi, estimate)))
+            images = [metrics.valid_pixels(image, pair.missing) for image in (pair.hr_hsi, estimate)]
+            scores.append((metrics.psnr(*images), metrics.sam(*images)))
         self.model.train()
         psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)
         rate = self.optimizer.param_groups[0]["lr"]

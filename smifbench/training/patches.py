@@ -1,11 +1,12 @@
 """Training scenes on the device, from which batches of random patches are cut there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from smifbench.degradation.pairs import Pair
@@ -26,6 +27,8 @@ class Patches:
 
     `hr_hsi` (N, C), `hr_msi` (N, c) and `lr_hsi` (N/r^2, C) hold the pixels of all scenes, one scene after another and
     row by row. `lr_sizes` (scenes, 2) are heights and widths of the LR images, on the CPU; `names` are the scenes'.
+    `lr_missing` are masks (H/r, W/r) of LR pixels that no patch may touch, one for each scene, or none at all; `places`
+    remembers `whole_places`.
 
     Values stay float32: half precision would save a tenth of the look-up, which is a few hundredths of a step, and the
     largest data set here fits into a GPU several times. LR patches are cut from the scene's LR image, not simulated
@@ -39,6 +42,8 @@ class Patches:
     lr_sizes: Tensor
     names: tuple[str, ...]
     ratio: int
+    lr_missing: tuple[np.ndarray, ...] = ()
+    places: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, pairs: Sequence[Pair], ratio: int, device: torch.device) -> "Patches":
@@ -47,7 +52,15 @@ class Patches:
             image: _pixels([getattr(pair, image) for pair in pairs], device) for image in ("hr_hsi", "lr_hsi", "hr_msi")
         }
         sizes = torch.tensor([pair.lr_hsi.shape[1:] for pair in pairs])
-        return cls(**pixels, lr_sizes=sizes, names=tuple(pair.scene for pair in pairs), ratio=ratio)
+        masks: tuple[np.ndarray, ...] = ()
+        if any(pair.lr_missing is not None for pair in pairs):
+            whole = (np.zeros(pair.lr_hsi.shape[1:], bool) for pair in pairs)
+            masks = tuple(
+                none if pair.lr_missing is None else np.array(pair.lr_missing)
+                for none, pair in zip(whole, pairs, strict=True)
+            )
+        names = tuple(pair.scene for pair in pairs)
+        return cls(**pixels, lr_sizes=sizes, names=names, ratio=ratio, lr_missing=masks)
 
     @property
     def smallest_side(self) -> int:
@@ -58,17 +71,50 @@ class Patches:
         """Return the number of patches that tile the scenes without overlap."""
         return int((self.lr_sizes * self.ratio // patch).prod(1).sum())
 
+    def valid_pixels(self) -> tuple[Tensor, Tensor]:
+        """Pixels (n, C) of the LR-HSIs and (N, c) of the HR-MSIs, without missing LR pixels and their blocks."""
+        if not self.lr_missing:
+            return self.lr_hsi, self.hr_msi
+        valid = [~missing for missing in self.lr_missing]
+        lr, hr = (
+            torch.from_numpy(np.concatenate([mask.repeat(times, 0).repeat(times, 1).ravel() for mask in valid]))
+            for times in (1, self.ratio)
+        )
+        return self.lr_hsi[lr.to(self.lr_hsi.device)], self.hr_msi[hr.to(self.hr_msi.device)]
+
+    def whole_places(self, side: int) -> Tensor:
+        """Scene, top and left (n, 3) of all squares of `side` LR pixels that touch no missing one."""
+        if side not in self.places:
+            self.places[side] = self._find_whole_places(side)
+        return self.places[side]
+
+    def _find_whole_places(self, side: int) -> Tensor:
+        found = [torch.empty(0, 3, dtype=torch.int64)]
+        for scene, missing in enumerate(self.lr_missing):
+            if side > min(missing.shape):
+                continue
+            touched = sliding_window_view(missing, (side, side)).any((2, 3))
+            places = torch.from_numpy(np.argwhere(~touched))
+            found.append(torch.cat((torch.full((len(places), 1), scene), places), 1))
+        return torch.cat(found)
+
     def sample(self, count: int, patch: int, augment: bool, generator: torch.Generator) -> Batch:
         """Draw a batch of `count` patches with HR sides of `patch`, a multiple of the ratio.
 
-        Scenes are drawn in proportion to their area, positions uniformly on the LR grid. `augment` applies one random
+        Scenes are drawn in proportion to their area, positions uniformly on the LR grid; where pixels are missing, from
+        all places of all scenes at which a patch touches none. `augment` applies one random
         symmetry of the square to each patch. The CPU's `generator` decides, so that all devices cut the same patches.
         """
         draws = torch.rand(count, 4, generator=generator, dtype=torch.float64)
         areas = self.lr_sizes.prod(1).double().cumsum(0)
-        scenes = torch.searchsorted(areas[:-1] / areas[-1], draws[:, 0].contiguous())
         side = patch // self.ratio
-        corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
+        if self.lr_missing:
+            places = self.whole_places(side)
+            scenes, *corners = places[(draws[:, 0] * len(places)).long()].T
+            corners = torch.stack(corners, 1)
+        else:
+            scenes = torch.searchsorted(areas[:-1] / areas[-1], draws[:, 0].contiguous())
+            corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
         symmetries = (draws[:, 3] * 8).long() * augment
         starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
         cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries))

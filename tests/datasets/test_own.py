@@ -1,5 +1,6 @@
 """One's own cube by config alone: regions that share nothing, bands in order, and options that are checked at once."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from smifbench import UserError, plugins
 from smifbench.data import scenes
+from smifbench.data.cubes.reading import Cube
+from smifbench.data.cubes.writing import write_cube
 from smifbench.data.responses import gaussian_response, spectral_response
 from smifbench.degradation import degrade
 from smifbench.degradation.pairs import load_pairs, load_problem
@@ -148,7 +151,7 @@ def test_bands_are_dropped_and_ordered_by_wavelength(pixels):
     np.testing.assert_allclose(
         dataset.srf(Path()), spectral_response("nikon_d700", np.array([480, 500, 520, 560, 570, 580]), 10)
     )
-    with pytest.raises(UserError, match=r"names band 10, .* bands 0\.\.9"):
+    with pytest.raises(UserError, match=r"band 10 is named, .* bands 0\.\.9"):
         build(path=str(path), wavelengths_nm=nm, drop_bands=[10]).wavelengths_nm(Path())
     with pytest.raises(UserError, match="leaves none of the 10 bands"):
         build(path=str(path), wavelengths_nm=nm, drop_bands=[[0, 9]]).wavelengths_nm(Path())
@@ -236,14 +239,65 @@ def test_values_out_of_range_are_told_or_clipped(tmp_path):
     np.testing.assert_array_equal(clipped[0, 0, :3], np.float32([0, 1, 0.5]))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(tmp_path, value):
-    cube = np.full((3, 120, 32), 0.5)
-    cube[0, 5, 5] = value
+@pytest.mark.parametrize(
+    ("value", "options"), [(np.nan, {}), (-9999, {"missing": -9999}), (7e5, {"missing": [0, 7e5]})]
+)
+def test_missing_pixels_hold_their_neighbours_values_and_are_marked(tmp_path, value, options):
+    whole = np.random.default_rng(0).uniform(0.1, 0.7, (3, 120, 32))
+    gaps = whole.copy()
+    gaps[0, 5, 5] = gaps[:, 100, 3] = value
+    prepared = {}
+    for name, cube, more in (("whole", whole, {}), ("gaps", gaps, options)):
+        np.save(tmp_path / f"{name}.npy", cube)
+        nm = {"start": 450, "step": 100}
+        dataset = build(path=str(tmp_path / f"{name}.npy"), wavelengths_nm=nm, response="nikon_d700", **more)
+        for scene in ("own_train", "own_test"):
+            target = tmp_path / name / f"{scene}.npy"
+            target.parent.mkdir(exist_ok=True)
+            scenes.prepare(dataset, "own", scene, Path(), target)
+            prepared[name, scene] = np.load(target), json.loads(target.with_suffix(".json").read_text())
+    cube, sidecar = prepared["gaps", "own_train"]
+    expected, about = prepared["whole", "own_train"]
+    missing = np.zeros(cube.shape[1:], bool)
+    missing[5, 5] = True
+    np.testing.assert_array_equal(scenes.missing_of(sidecar), missing)
+    np.testing.assert_array_equal(cube[:, ~missing], expected[:, ~missing])
+    assert any(
+        (cube[:, 5, 5] == expected[:, 5 + down, 5 + right]).all() for down, right in ((1, 0), (-1, 0), (0, 1), (0, -1))
+    )
+    assert sidecar["pixels_missing"] == 1
+    assert sidecar["full_scale"] == about["full_scale"]
+    assert "missing" not in about
+    assert prepared["gaps", "own_test"][1]["pixels_missing"] == 1
+
+
+def test_a_region_without_any_value_is_refused(tmp_path):
+    np.save(tmp_path / "cube.npy", np.where(np.arange(120)[:, None] < 80, 0.5, np.nan) * np.ones((3, 120, 32)))
+    nm = {"start": 450, "step": 100}
+    dataset = build(path=str(tmp_path / "cube.npy"), wavelengths_nm=nm, response="nikon_d700")
+    with pytest.raises(UserError, match="no pixel of the test region has a value"):
+        dataset.read(Path(), "own_test")
+
+
+def test_the_automatic_scale_is_that_of_the_bands_kept(tmp_path):
+    cube = np.random.default_rng(0).integers(100, 6000, (3, 120, 32), dtype=np.int16)
+    cube[1] = 32000
     np.save(tmp_path / "cube.npy", cube)
-    dataset = build(path=str(tmp_path / "cube.npy"), wavelengths_nm={"start": 450, "step": 100}, response="nikon_d700")
-    with pytest.raises(UserError, match=r"holds 1 NaN|largest value is inf"):
-        scenes.prepare(dataset, "own", "own_train", Path(), tmp_path / "own_train.npy")
+    options = {"path": str(tmp_path / "cube.npy"), "wavelengths_nm": {"start": 450, "step": 100}}
+    for choice in ({"drop_bands": [1]}, {"bands": "0,2"}, {"bands": "400-460nm,640-660nm"}, {"bands": "not 1"}):
+        dataset = build(**options, response="nikon_d700", **choice)
+        assert dataset.full_scale(Path(), "own_train") == 6000
+        np.testing.assert_array_equal(dataset.wavelengths_nm(Path()), [450, 650])
+    assert build(**options, response="nikon_d700").full_scale(Path(), "own_train") == np.iinfo(np.int16).max
+
+
+def test_bands_that_the_file_calls_bad_stay_out_unless_they_are_asked_for(tmp_path):
+    cube = np.random.default_rng(0).integers(100, 6000, (3, 120, 32), dtype=np.int16)
+    nm = np.array([450.0, 550, 650])
+    write_cube(tmp_path / "a.hdr", Cube(cube, nm, None, None, 0, "made up", (), bad_bands=(1,)))
+    for bands, kept in ((None, [450, 650]), ("all", [450, 550, 650]), ("1", [550]), ("400-600nm", [450])):
+        dataset = build(path=str(tmp_path / "a.hdr"), response="nikon_d700", bandwidths_nm=100, bands=bands)
+        np.testing.assert_array_equal(dataset.wavelengths_nm(Path()), kept)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +308,9 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value):
         ({"scale": 0}, "scale must be a positive number, not 0"),
         ({"scale": float("nan")}, "scale must be"),
         ({"clip": "yes"}, "clip must be true or false"),
+        ({"bands": "a-b"}, "is no choice of bands"),
+        ({"bands": "1", "drop_bands": [2]}, "bands and drop_bands are both stated"),
+        ({"missing": "NaN"}, "missing must be a number"),
         ({"wavelengths_nm": {"start": 400}}, "wavelengths_nm must be a list"),
         ({"wavelengths_nm": "400"}, "wavelengths_nm must be a list"),
         ({"wavelengths_nm": [400, "red"]}, "wavelengths_nm must be a list"),

@@ -20,7 +20,7 @@ COLUMNS = [
     *["experiment", "dataset", "protocol", "ratio", "method", "variant", "seed", "scene", "status", "message"],
     *["psnr", "mpsnr", "ssim", "sam", "rase", "rmse", "ergas"],
     *["paper_psnr", "paper_ssim", "paper_sam", "paper_rase", "paper_rmse", "paper_ergas"],
-    *["train_steps", "train_seconds", "fuse_seconds", "device", "code", "data"],
+    *["train_steps", "train_seconds", "fuse_seconds", "device", "code", "data", "pixels_missing"],
 ]
 NUMBERS = dict.fromkeys(COLUMNS[10:23], 1.0)
 
@@ -99,7 +99,7 @@ def test_importing_needs_neither_torch_nor_matplotlib():
 def test_types_do_not_depend_on_the_values(load):
     df = load([row(code="0123456", data="12e5", scene="007"), failed("cnmf", code="NA", message="", scene="nan")])
     assert list(df.columns) == COLUMNS
-    assert df.dtypes.astype(str).value_counts().to_dict() == {"float64": 16, "string": 11, "int64": 2}
+    assert df.dtypes.astype(str).value_counts().to_dict() == {"float64": 17, "string": 11, "int64": 2}
     assert df[["code", "data", "scene"]].to_numpy().tolist() == [["0123456", "12e5", "007"], ["NA", "abc", "nan"]]
     assert df["message"].tolist() == ["", ""]
     assert df.loc[1, list(METRICS)].isna().all()
@@ -140,8 +140,8 @@ def test_missing_file_is_told(tmp_path):
             "lacks the columns seed, paper_sam",
         ),
         (lambda text: "", "lacks the columns experiment"),
-        (lambda text: text[: text.rindex(",cpu")], "row 2 has 26 fields instead of 29"),
-        (lambda text: text.strip() + ",more\n", "row 2 has 30 fields instead of 29"),
+        (lambda text: text[: text.rindex(",cpu")], "row 2 has 26 fields instead of 30"),
+        (lambda text: text.strip() + ",more\n", "row 2 has 31 fields instead of 30"),
         (lambda text: text.replace("30.0", "thirty"), "'thirty' in column psnr"),
         (lambda text: text.replace("p/1,4,", "p/1,four,"), "'four' in column ratio"),
         (lambda text: text.replace("p/1,4,", "p/1,,"), "in column ratio"),
@@ -340,3 +340,11 @@ def test_a_failures_log_is_that_of_the_step_that_failed(status, step, write):
     trained.mkdir(parents=True)
     (trained / "facts.json").write_text(f'{{"status": "{status}"}}')
     assert f"see {folder}/logs/{step}/cave" in results.summary(folder / "metrics.csv")[1][0]
+
+
+def test_a_table_from_before_a_column_was_added_is_read(write):
+    path = write([row()]) / "metrics.csv"
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines()))
+    df = results.load_results(path.parent)
+    assert list(df.columns) == COLUMNS
+    assert df.pixels_missing.isna().all()

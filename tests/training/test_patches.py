@@ -1,9 +1,12 @@
 """Batches of patches: aligned cuts of all scenes, equal to what slicing scene by scene gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from smifbench.data.missing import blocks_with_missing
 from smifbench.degradation.pairs import Pair
 from smifbench.degradation.simulation import simulate
 from smifbench.training.patches import Patches
@@ -98,3 +101,22 @@ def test_an_epoch_counts_patches_that_tile_the_scenes():
     patches = load(pair(32, 48), pair(40, 20))
     assert patches.per_epoch(16) == 2 * 3 + 2 * 1
     assert patches.smallest_side == 20
+
+
+def test_patches_touch_no_missing_pixel():
+    whole, gaps = pair(32, 48, seed=0), pair(32, 48, seed=1)
+    missing = np.zeros((32, 48), bool)
+    missing[17, 21] = True
+    gaps.hr_hsi[:, 17, 21] = gaps.hr_msi[:, 17, 21] = np.nan
+    gaps.lr_hsi[:, 4, 5] = np.nan
+    gaps = replace(gaps, missing=missing, lr_missing=blocks_with_missing(missing, 4))
+    patches = load(whole, gaps)
+    batch = draw(patches, 300, 12, augment=True)
+    assert all(torch.isfinite(image).all() for image in batch[:3])
+    assert set(batch.scenes.tolist()) == {0, 1}
+    places = patches.whole_places(3).tolist()
+    expected = {(0, top, left) for top in range(6) for left in range(10)}
+    expected |= {(1, *place[1:]) for place in expected if not (2 <= place[1] <= 4 and 3 <= place[2] <= 5)}
+    assert set(map(tuple, places)) == expected
+    assert all(torch.isfinite(pixels).all() for pixels in patches.valid_pixels())
+    assert [len(pixels) for pixels in patches.valid_pixels()] == [2 * 96 - 1, 16 * (2 * 96 - 1)]
