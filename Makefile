@@ -31,9 +31,10 @@ paper-plan: $(VENV)/.installed  ## jobs, time and disk that the paper's tables t
 test: $(VENV)/.installed  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-lint: $(VENV)/.installed  ## style of Python and Snakemake code
+lint: $(VENV)/.installed  ## style and types of the code, style of the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
