@@ -313,8 +313,8 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
     """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
-    check_output(output, [pair.hsi_path, pair.msi_path])
-    read = [*files_of(pair.hsi_path), *files_of(pair.msi_path), *(Path(str(other)) for other in others if other)]
+    check_output(output, pair.files)
+    read = [*(file for path in pair.files for file in files_of(path)), *(Path(str(other)) for other in others if other)]
     for path in (output, *(output.with_suffix(suffix) for suffix in (".hdr", ".json", ".safetensors"))):
         for source in read:
             if path.exists() and source.exists() and path.samefile(source):
