@@ -16,7 +16,7 @@ def score_pair(pair: Pair, facts: dict, fused: Path, ratio: int) -> dict:
     Raises DamagedFile when the pair or the estimate is not whole any more.
     """
     check_pair(pair)
-    row = {"scene": pair.scene, "data": pair.data}
+    row: dict[str, object] = {"scene": pair.scene, "data": pair.data}
     if facts["status"] == "ok":
         path = fused / f"{pair.scene}.npy"
         with whole(path, fused):

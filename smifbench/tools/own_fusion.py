@@ -145,6 +145,16 @@ def fuse_pair(
             save_weights(model, output.with_suffix(".safetensors"))
     fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
     result = pair.result(fused)
+    quality = assess(
+        fused,
+        lr_hsi,
+        hr_msi,
+        operators.psf,
+        operators.srf,
+        pair.ratio,
+        missing,
+        None if usable is None else ~usable,
+    )
     about = {
         "result": str(output),
         "hsi": str(pair.hsi_path),
@@ -161,21 +171,11 @@ def fuse_pair(
             "written_as": None if missing is None else f"{result.nodata:g}",
         },
         "bands": {"hsi": band_list(pair.hsi_bands), "msi": band_list(pair.msi_bands)},
-        "quality": assess(
-            fused,
-            lr_hsi,
-            hr_msi,
-            operators.psf,
-            operators.srf,
-            pair.ratio,
-            missing,
-            None if usable is None else ~usable,
-        ),
+        "quality": {name: None if _undefined(value) else value for name, value in quality.items()},
         "operators": _describe_operators(operators, psf, srf, pair.scale),
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(*plugins.sources("methods", method)),
     }
-    about["quality"] |= {key: None for key in ("d_lambda", "d_s", "qnr") if math.isnan(about["quality"][key])}
     about["notes"] = [
         *pair.notes,
         *write_cube(output, result),
@@ -319,6 +319,11 @@ def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]
         for source in read:
             if path.exists() and source.exists() and path.samefile(source):
                 raise UserError(f"{source} is an input and would be replaced; write to another name than {output}")
+
+
+def _undefined(value: object) -> bool:
+    """NaN, for which JSON has no word."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _reach(operators: Operators, pair: OwnPair) -> int:

@@ -193,20 +193,20 @@ def read_pair(
     grid, why = msi.grid, alignment.comparable(hsi.grid, msi.grid)
     shapes = hsi.array.shape[1:], msi.array.shape[1:]
     if align:
-        if why:
+        if why or hsi.grid is None or msi.grid is None:
             raise UserError(f"--align needs the geo-references of both files, but {why}")
         ratio = alignment.ratio_between(hsi.grid, shapes[0], msi.grid)
         values, missing, grid = alignment.warp(values, missing, msi.grid, hsi.grid, shapes[0], ratio)
         notes.append(f"the MSI was resampled onto the HSI's grid, {ratio} x {ratio} pixels in each of its pixels")
         window = _covered(missing, shapes[0], ratio)
-        fine = tuple(slice(side.start * ratio, side.stop * ratio) for side in window)
-        common = alignment.Common(ratio, window, fine)
-    elif why:
+        rows, columns = (slice(side.start * ratio, side.stop * ratio) for side in window)
+        common = alignment.Common(ratio, window, (rows, columns))
+    elif why or hsi.grid is None or msi.grid is None:
         if hsi.grid is not None or msi.grid is not None:
             notes.append(f"the places of the two images were not compared, because {why}")
         ratio = _ratio(hsi, msi, hsi_path, msi_path)
-        whole = [tuple(slice(0, side) for side in shape) for shape in shapes]
-        common = alignment.Common(ratio, *whole)
+        first, second = ((slice(0, height), slice(0, width)) for height, width in shapes)
+        common = alignment.Common(ratio, first, second)
     else:
         common = alignment.common_ground(hsi.grid, shapes[0], msi.grid, shapes[1])
     ratio = common.ratio

@@ -92,19 +92,22 @@ def read_bands(paths: Sequence[str | Path]) -> Cube:
                 f"{paths[0]} and {path} declare different values for missing pixels; give bands of one kind"
             )
     masks = [cube.mask for cube in cubes if cube.mask is not None]
-    centres = [cube.wavelengths_nm for cube in cubes]
-    widths = [cube.bandwidths_nm for cube in cubes]
     return replace(
         first,
         array=np.concatenate([cube.array for cube in cubes]),
-        wavelengths_nm=None if any(values is None for values in centres) else np.concatenate(centres),
-        bandwidths_nm=None if any(values is None for values in widths) else np.concatenate(widths),
+        wavelengths_nm=_joined([cube.wavelengths_nm for cube in cubes]),
+        bandwidths_nm=_joined([cube.bandwidths_nm for cube in cubes]),
         mask=np.logical_or.reduce(masks) if masks else None,
-        gain=None if first.gain is None else np.concatenate([cube.gain for cube in cubes]),
-        offset=None if first.offset is None else np.concatenate([cube.offset for cube in cubes]),
+        gain=_joined([cube.gain for cube in cubes]),
+        offset=_joined([cube.offset for cube in cubes]),
         bad_bands=None,
         band_names=(),
     )
+
+
+def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def read_sentinel2(files: Sequence[Path]) -> Cube:
