@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
 from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
+from smifbench.data.missing import blocks_with_missing
 from smifbench.data.responses import spectral_response
-from smifbench.degradation.degrade import blurred_from
 from smifbench.degradation.estimation import Operators, estimate
 from smifbench.degradation.filling import fill_pair
 from smifbench.degradation.operators import apply_srf, blur_decimate, overhang
@@ -140,7 +141,7 @@ def fuse_pair(
             load_weights(model, Path(weights))
             training = {"weights": str(weights)}
         else:
-            reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, usable)
+            reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, pair.usable(0))
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
     fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
@@ -258,7 +259,7 @@ def one_scale_down(
     """Degrade a pair (C, h, w), (c, H, W) by Wald's protocol, so that `lr_hsi` becomes the reference.
 
     Sides that the ratio does not divide are cropped at their end. LR pixels that are not `usable` (h, w), if that is
-    given, are missing pixels of the new pair.
+    given, are missing pixels of the new pair, and make those missing that stand on their ground.
     """
     height, width = (side // ratio * ratio for side in lr_hsi.shape[1:])
     reference = np.ascontiguousarray(lr_hsi[:, :height, :width])
@@ -267,7 +268,7 @@ def one_scale_down(
     masks = []
     if usable is not None and not usable[:height, :width].all():
         missing = ~usable[:height, :width]
-        masks = [missing, blurred_from(missing, psf, ratio)]
+        masks = [missing, blocks_with_missing(missing, ratio)]
     return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "", *masks)
 
 
@@ -281,7 +282,9 @@ def _train(
             f"an HSI of {side} pixels a side is too small to train on at ratio {ratio}; give --weights, or "
             "take a method that solves, such as gsa"
         )
-    recipe = replace(recipe, patch=min(recipe.patch, side) // ratio * ratio)
+    largest = min(recipe.patch, side) // ratio * ratio
+    patch = _patch(pair, largest, ratio)
+    recipe = replace(recipe, patch=patch, batch=round(recipe.batch * (largest / patch) ** 2))  # as many pixels a step
     images = [[image.to(device) for image in images] for images in valid_images([pair])]
     network.fit(recipe.scaling, *images)
     training = Training(network, [pair], [], recipe, seed)
@@ -301,6 +304,20 @@ def _train(
         "control_psnr": control_psnr,
         "recipe": asdict(recipe),
     }
+
+
+def _patch(pair: Pair, largest: int, ratio: int) -> int:
+    """Side of the patches: the largest, but small enough that squares without missing pixels cover half of the rest."""
+    if pair.lr_missing is None:
+        return largest
+    valid = ~pair.lr_missing
+    for side in range(largest // ratio, 0, -1):
+        covered = ndimage.binary_opening(valid, np.ones((side, side)))
+        if 2 * np.count_nonzero(covered) >= np.count_nonzero(valid) > 0:
+            return side * ratio
+    raise UserError(
+        "missing pixels leave nothing to train on; give --weights, or take a method that solves, such as gsa"
+    )
 
 
 def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[dict, Recipe]:
