@@ -44,9 +44,10 @@ lock:  ## rewrite requirements.lock from pyproject.toml (needs uv)
 audit: $(VENV)/.installed  ## known vulnerabilities of the locked packages: a report, which fails nothing
 	-$(BIN)/python maintenance/vulnerabilities.py
 
-docs: $(VENV)/.installed  ## rewrite what pages take from the code: third-party notices, picture of the layers
+docs: $(VENV)/.installed  ## rewrite what pages take from the code: notices, picture of the rooms, config keys
 	$(BIN)/python maintenance/notices.py
 	$(BIN)/python maintenance/architecture.py
+	$(BIN)/python maintenance/config_page.py
 
 clean:  ## remove the demo's outputs and all prepared scenes; keep the environment and what was downloaded
 	rm -rf results/demo data/scenes data/pairs

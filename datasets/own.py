@@ -62,7 +62,7 @@ class Own(DataSet):
         Value that means "no value here", or a list of such values, besides what the file declares and NaN. Missing
         pixels take no part in the scale, in training patches and in metrics.
     response
-        Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.spectral`), or
+        Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.data.responses`), or
         {gaussian: {centres_nm: [...], widths_nm: [...]}}.
     split
         Changes of the automatic split {val: 0.15, test: 0.25, guard: 8, multiple: 32}. The scene is cut across its

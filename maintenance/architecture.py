@@ -7,7 +7,6 @@ order: `graphlib.CycleError` names them.
 """
 
 import ast
-import subprocess
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tracked import REPOSITORY, tracked
+
 PACKAGE = REPOSITORY / "smifbench"
 PICTURE = REPOSITORY / "docs" / "architecture.svg"
 
@@ -75,7 +75,7 @@ def imports() -> dict[str, set[str]]:
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         found[".".join(parts[:-1] if parts[1:] and parts[-1] == "__init__" else parts)] = imported(_tree(path))
     for folder in PLUGINS:
-        found[f"{folder}/*.py"] = {name for path in shipped(folder) for name in imported(_tree(path))}
+        found[f"{folder}/*.py"] = {name for path in tracked(f"{folder}/*.py") for name in imported(_tree(path))}
     return found
 
 
@@ -95,15 +95,6 @@ def imported_names(tree: ast.AST) -> Iterator[str]:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         yield from (name for name in names if name.split(".")[0] == "smifbench")
         yield from imported_names(node)
-
-
-def shipped(folder: str) -> list[Path]:
-    """Python files of a folder that are under version control; all of them where there is no git."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--", f"{folder}/*.py"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    ).stdout.split()
-    paths = [REPOSITORY / name for name in listed] or REPOSITORY.joinpath(folder).glob("*.py")
-    return sorted(path for path in paths if path.exists())
 
 
 def between_rooms(modules: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:

@@ -10,6 +10,8 @@ import re
 import sys
 import tomllib
 
+from tracked import tracked
+
 from smifbench import plugins
 from smifbench.system.files import write_text
 
@@ -31,7 +33,7 @@ def main() -> None:
 def methods() -> list[str]:
     """One row a method: its title, whose it is, and the code that was consulted with the licence stated there."""
     rows = []
-    for name in plugins.names("methods"):
+    for name in shipped("methods"):
         cls = plugins.method_class(name)
         rows.append([f"`{name}`", cls.title, _by(entry("methods", cls.citation)), *code_consulted(docstring(name))])
     return _table(["name", "method", "by", "code consulted", "licence stated there"], rows)
@@ -40,11 +42,16 @@ def methods() -> list[str]:
 def datasets() -> list[str]:
     """One row a data set: its title, whose it is, the terms that it states, and where it is."""
     rows = []
-    for name in plugins.names("datasets"):
+    for name in shipped("datasets"):
         cls = plugins.dataset_class(name)
         if cls.citation:
             rows.append([f"`{name}`", cls.title, _by(entry("datasets", cls.citation)), cls.licence, cls.homepage])
     return _table(["name", "data set", "by", "terms", "where"], rows)
+
+
+def shipped(folder: str) -> list[str]:
+    """Names of the plug-ins in the repository; a user's own are not for its page."""
+    return [path.stem for path in tracked(f"{folder}/*.py") if not path.stem.startswith("_")]
 
 
 def packages() -> list[str]:

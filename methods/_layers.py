@@ -1,11 +1,13 @@
 """Layers that more than one method uses."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def upsample_bicubic(image: Tensor, size: tuple[int, int]) -> Tensor:
+def upsample_bicubic(image: Tensor, size: Sequence[int]) -> Tensor:
     """Enlarge by Keys' cubic convolution with a = -0.5, in phase with block-aligned decimation.
 
     Pixel centres lie at half-integers, so LR pixel (i, j) stays in the middle of the HR block that it came from. At
@@ -29,4 +31,4 @@ def upsample_bicubic(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     image = image.to(torch.promote_types(image.dtype, torch.float32))
     # Only with `antialias`, a no-op when enlarging, does torch take a = -0.5; without, it takes a = -0.75.
-    return F.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return F.interpolate(image, size=list(size), mode="bicubic", antialias=True, align_corners=False)

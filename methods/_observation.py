@@ -27,7 +27,8 @@ def operators(problem: FusionProblem, lr_hsi: Tensor, hr_msi: Tensor) -> tuple["
         hr_msi = hr_msi - offsets.to(hr_msi)[:, None, None]
     else:
         srf = torch.as_tensor(problem.srf, dtype=torch.float64, device=hr_msi.device)
-    return Blur(psf.to(hr_msi.device), ratio, lr_hsi.shape[-2:]), srf, hr_msi
+    height, width = lr_hsi.shape[-2:]
+    return Blur(psf.to(hr_msi.device), ratio, (height, width)), srf, hr_msi
 
 
 class Blur:
@@ -44,7 +45,7 @@ class Blur:
     """
 
     def __init__(self, psf: Tensor, ratio: int, lr_size: tuple[int, int]) -> None:
-        self.psf, self.ratio, self.lr_size = psf, ratio, tuple(lr_size)
+        self.psf, self.ratio, self.lr_size = psf, ratio, lr_size
         margin = (len(psf) - ratio) // 2
         self._framed = [
             torch.from_numpy(np.pad(np.arange(ratio * side), margin, mode="wrap")).to(psf.device) for side in lr_size

@@ -15,10 +15,15 @@ def regress(hsi: Tensor, msi: Tensor) -> Tensor:
 
     Where MSI bands are flat or depend on one another, the slopes of least norm over standardised bands.
     """
+    scale = inverse_deviation(msi)
+    return hsi @ torch.linalg.pinv((msi - msi.mean(2, keepdim=True)) * scale, rtol=RELATIVE_RANK) * scale.mT
+
+
+def inverse_deviation(msi: Tensor) -> Tensor:
+    """One over the root of the sum of squared deviations of each band of (B, c, n), as (B, c, 1); 0 for a flat band."""
     centred = msi - msi.mean(2, keepdim=True)
     spread, magnitude = (torch.linalg.vector_norm(image, dim=2, keepdim=True) for image in (centred, msi))
-    scale = torch.where(spread > RELATIVE_RANK * magnitude, 1 / spread, 0)
-    return hsi @ torch.linalg.pinv(centred * scale, rtol=RELATIVE_RANK) * scale.mT
+    return torch.where(spread > RELATIVE_RANK * magnitude, 1 / spread, 0)
 
 
 def regress_affine(hsi: Tensor, msi: Tensor) -> Tensor:

@@ -42,15 +42,15 @@ from ._resampling import reduce_gaussian
 from ._subspace import farthest_pixels, lifted, principal_axes
 
 TOLERANCE = 1e-8
-"""An inner step that does not lower the cost by this fraction is undone and ends its block."""
+"""An inner step that lowers the cost by less than this fraction is undone and ends the series of steps."""
 OUTER_TOLERANCE = 1e-2
-"""Another outer round needs both root mean square errors to have fallen by this fraction."""
+"""Outer rounds go on as long as both root mean square errors fall by more than this fraction."""
 TILE_BYTES = 16384
 """One band of a tile of pixels: three arrays of 30 such rows stay in the cache of one core."""
 RUN_AHEAD = 40
 """Abundance steps that each tile takes before the costs of all tiles are added and looked at."""
 TINY = 1e-30
-"""Stands in numerator and denominator of an abundance step, so that 0/0 is 1."""
+"""Added to numerator and denominator of an abundance step, so that 0/0 becomes 1."""
 
 
 def virtual_dimension(pixels: Tensor, false_alarm: float = 0.05) -> int:
@@ -105,7 +105,7 @@ def _snr_db(pixels: Tensor, mean: Tensor, axes: Tensor) -> float:
 
 
 class _Unmixing:
-    """An image Y = W H under way.
+    """The factorisation Y = W H of an image while it is being improved.
 
     Parameters
     ----------

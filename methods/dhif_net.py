@@ -214,5 +214,5 @@ def _initialise(module: nn.Module) -> None:
     """Draw all kernels Xavier-uniform and zero the biases, but for the transposed convolutions', as the authors do."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.xavier_uniform_(module.weight)
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv2d) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -15,9 +15,6 @@ Differences: the statistics are taken at the low resolution, not from enlarged i
 the enlargement adds. The MSI is reduced by the PSF where it is known, and else by the mean over blocks.
 """
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +23,7 @@ from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
 from ._regression import predict, regress
-from ._resampling import covering, reduce_double
+from ._resampling import psf_reach, reduce_by_psf, reducing_psf
 
 
 class GSA(FusionMethod):
@@ -39,37 +36,37 @@ class GSA(FusionMethod):
     title = "GSA"
     citation = "aiazzi2007gsa"
     trainable = False
-    halo = None  # the regression takes the whole scene; once made, tiles will do (`for_scene`)
+    halo = None  # the regression needs the whole scene; what follows it can be done in tiles (`for_scene`)
+    psf: Tensor
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)
-        psf = problem.psf if problem.psf is not None else np.full(2 * [problem.ratio], problem.ratio**-2)
-        self.register_buffer("psf", covering(psf, problem.ratio), persistent=False)
+        self.register_buffer("psf", reducing_psf(problem), persistent=False)
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
         return self.for_scene(lr_hsi, hr_msi)(lr_hsi, hr_msi)
 
     def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "_Prediction":
-        """Make the regression, which is all that takes the whole scene."""
+        """Return a method that has made the regression, the one step that needs the whole scene."""
         with torch.autocast(hr_msi.device.type, enabled=False):
-            lr_msi = reduce_double(hr_msi, self.psf, self.problem.ratio, "edge")
+            lr_msi = reduce_by_psf(hr_msi, self.psf, self.problem.ratio)
             slopes = regress(lr_hsi.flatten(2).double(), lr_msi.flatten(2))
         return _Prediction(self.problem, self.psf, slopes)
 
 
 class _Prediction(FusionMethod):
-    """What GSA does with the slopes (B, C, c) of its regression."""
+    """Fuses with given slopes (B, C, c) of GSA's regression."""
 
     def __init__(self, problem: FusionProblem, psf: Tensor, slopes: Tensor) -> None:
         super().__init__(problem)
         self.psf, self.slopes = psf, slopes
-        self.halo = 2 + math.ceil((len(psf) - problem.ratio) / 2 / problem.ratio)  # bicubic enlargement, PSF
+        self.halo = 2 + psf_reach(psf, problem.ratio)  # bicubic enlargement, PSF
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         precision = torch.promote_types(lr_hsi.dtype, torch.float32)
         with torch.autocast(hr_msi.device.type, enabled=False):  # bfloat16 would blur what is predicted
-            lr_msi = reduce_double(hr_msi, self.psf, self.problem.ratio, "edge")
+            lr_msi = reduce_by_psf(hr_msi, self.psf, self.problem.ratio)
             residual = lr_hsi - predict(self.slopes, lr_msi)
             prediction = predict(self.slopes.to(precision), hr_msi.to(precision))
             return prediction + upsample_bicubic(residual.to(precision), hr_msi.shape[-2:])

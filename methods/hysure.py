@@ -21,6 +21,8 @@ Differences: the official code estimates PSF and SRF; here see `_observation.py`
 generator.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -195,7 +197,7 @@ def _least_squares(mixing: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
     return _mix(inverse @ mixing.T, image), PENALTY * inverse
 
 
-def _squared_differences(size: tuple[int, int]) -> Tensor:
+def _squared_differences(size: Sequence[int]) -> Tensor:
     """Squared moduli (H, W/2 + 1), added, of the transfer functions of differences along both axes."""
     rows, columns = size
     along_rows = 4 * torch.sin(torch.pi * torch.fft.fftfreq(rows, dtype=torch.float64)) ** 2

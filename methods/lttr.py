@@ -120,7 +120,7 @@ def patches(image: Tensor) -> Tensor:
     return image.unfold(1, SIDE, STEP).unfold(2, SIDE, STEP)
 
 
-def averaged(stacks: Tensor, size: tuple[int, int]) -> Tensor:
+def averaged(stacks: Tensor, size: Sequence[int]) -> Tensor:
     """Put patches (C, rows, columns, 8, 8) back to (C, *size); pixels are means over the patches on them."""
     channels, rows, columns = stacks.shape[:3]
     cells = stacks.new_zeros(channels, rows + 1, STEP, columns + 1, STEP)
@@ -148,16 +148,20 @@ def k_means(points: Tensor, clusters: int, generator: torch.Generator) -> Tensor
         drawn = torch.rand((), generator=generator, dtype=torch.float64).to(mass) * mass[-1]
         chosen = int(torch.searchsorted(mass, drawn, right=True).clamp_max(len(points) - 1))
         centres = torch.cat([centres, points[[chosen]]])
-    labels = None
-    for _ in range(LONGEST):
-        before = labels
-        labels = (centres.square().sum(1) - 2 * points @ centres.T).argmin(1)
-        labels = labels.unique(return_inverse=True)[1]
-        if before is not None and torch.equal(labels, before):
-            break
+    labels = _nearest(points, centres)
+    for _ in range(LONGEST - 1):
         members = F.one_hot(labels).to(points)
         centres = members.T @ points / members.sum(0)[:, None]
+        before, labels = labels, _nearest(points, centres)
+        if torch.equal(labels, before):
+            break
     return labels
+
+
+def _nearest(points: Tensor, centres: Tensor) -> Tensor:
+    """Number of each point's nearest centre, counted among the centres that are any point's nearest."""
+    nearest = (centres.square().sum(1) - 2 * points @ centres.T).argmin(1)
+    return nearest.unique(return_inverse=True)[1]
 
 
 def solve(

@@ -168,4 +168,5 @@ def _initialise(module: nn.Module) -> None:
     """Draw weights from N(0, 0.05^2) and zero the biases; the transposed convolution keeps torch's own start."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.normal_(module.weight, std=0.05)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -24,6 +24,7 @@ What differs, and why:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -109,17 +110,30 @@ class _TransformerLayer(nn.Module):
         return tokens + self.mlp(self.norm_2(tokens))
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """Options of `MSSTNet` that the transformers of all scales share."""
+
+    heads: int
+    layers: int
+    mlp_ratio: float
+    noise: float
+
+
 class _Transformer(nn.Module):
     """Normalised tokens through layers of one kind of attention, with noise for position codes in training."""
 
     def __init__(
-        self, attention: type[nn.Module], width: int, heads: int, layers: int, mlp_ratio: float, noise: float
+        self, attention: type[_SpectralAttention | _SpatialAttention], width: int, settings: _Settings
     ) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise = settings.noise
         self.norm_in = nn.LayerNorm(width)
         self.layers = nn.Sequential(
-            *(_TransformerLayer(attention(width, heads), width, mlp_ratio) for _ in range(layers))
+            *(
+                _TransformerLayer(attention(width, settings.heads), width, settings.mlp_ratio)
+                for _ in range(settings.layers)
+            )
         )
         self.norm_out = nn.LayerNorm(width)
 
@@ -133,10 +147,10 @@ class _Transformer(nn.Module):
 class _SpectralScale(nn.Module):
     """Spectral transformer on the pixels of an LR image, at one number of channels."""
 
-    def __init__(self, bands: int, width: int, **transformer: float) -> None:
+    def __init__(self, bands: int, width: int, settings: _Settings) -> None:
         super().__init__()
         self.embed = nn.Linear(bands, width)
-        self.transformer = _Transformer(_SpectralAttention, width, **transformer)
+        self.transformer = _Transformer(_SpectralAttention, width, settings)
         self.unembed = nn.Linear(width, bands)
         self.tail = _conv(bands, bands)
 
@@ -163,7 +177,10 @@ class _Patches(nn.Conv2d):
 class _Unpatches(nn.ConvTranspose2d):
     """Transposed convolution that makes a patch of each token, as a matrix product and a reordering of pixels."""
 
-    def forward(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+    bias: Tensor
+
+    # Other arguments than the transposed convolution takes, because tokens do not say how they lie in the image.
+    def forward(self, tokens: Tensor, rows: int, columns: int) -> Tensor:  # type: ignore[override]
         """(B, rows * columns, width) -> (B, S, rows * p, columns * p)."""
         side = self.kernel_size[0]
         blocks = (tokens @ self.weight.flatten(1)).reshape(-1, rows, columns, self.out_channels, side, side)
@@ -178,11 +195,11 @@ class _Unpatches(nn.ConvTranspose2d):
 class _SpatialScale(nn.Module):
     """Spatial transformer on the patches of an HR image, at one size of patches."""
 
-    def __init__(self, bands: int, patch: int, width: int, **transformer: float) -> None:
+    def __init__(self, bands: int, patch: int, width: int, settings: _Settings) -> None:
         super().__init__()
         self.patch = patch
         self.embed = _Patches(bands, width, patch, patch)
-        self.transformer = _Transformer(_SpatialAttention, width, **transformer)
+        self.transformer = _Transformer(_SpatialAttention, width, settings)
         self.unembed = _Unpatches(width, bands, patch, patch)
         self.tail = _conv(bands, bands, bias=False)
 
@@ -266,10 +283,10 @@ class MSSTNet(FusionMethod):
         if not spectral_widths or not patches:
             raise UserError("msst_net needs a scale in each branch: name some spectral_widths and some patches")
         bands, ratio = problem.bands, problem.ratio
-        transformer = {"heads": heads, "layers": layers, "mlp_ratio": mlp_ratio, "noise": position_noise}
+        settings = _Settings(heads, layers, mlp_ratio, position_noise)
         self.lr_shallow = _ShallowFeatures(bands + problem.msi_bands, features, blocks, bands)
         self.hr_shallow = _ShallowFeatures(bands + problem.msi_bands, features, blocks, bands)
-        self.spectral = nn.ModuleList(_SpectralScale(bands, width, **transformer) for width in spectral_widths)
+        self.spectral = nn.ModuleList(_SpectralScale(bands, width, settings) for width in spectral_widths)
         self.enlarge = nn.Sequential(
             _conv(bands, features),
             nn.GELU(),
@@ -277,7 +294,7 @@ class MSSTNet(FusionMethod):
             nn.PixelShuffle(ratio),
             _conv(features, bands),
         )
-        self.spatial = nn.ModuleList(_SpatialScale(bands, patch, spatial_width, **transformer) for patch in patches)
+        self.spatial = nn.ModuleList(_SpatialScale(bands, patch, spatial_width, settings) for patch in patches)
         self.reconstruct = nn.Sequential(_conv(2 * bands, features), nn.GELU(), _conv(features, bands))
         self.apply(_initialise)
 

@@ -31,11 +31,11 @@ from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
 from ._regression import predict, regress_affine, with_ones
-from ._resampling import framed, reduce_double, reduce_gaussian, triangle
+from ._resampling import Border, framed, reduce_double, reduce_gaussian, triangle
 
 REACH = 22
 """HR pixels that the interpolation sees on each side."""
-BORDERS = {"periodic": "wrap", "mirrored": "symmetric"}
+BORDERS: dict[str, Border] = {"periodic": "wrap", "mirrored": "symmetric"}
 FLAT = 1e-12
 """A variance below this fraction of the power is a rounding error."""
 
@@ -92,7 +92,7 @@ class MTFGLPHS(FusionMethod):
 class _Injection(FusionMethod):
     """What MTF-GLP-HS does with weights (B, C, c + 1) and gains (B, C)."""
 
-    def __init__(self, problem: FusionProblem, weights: Tensor, gains: Tensor, border: str) -> None:
+    def __init__(self, problem: FusionProblem, weights: Tensor, gains: Tensor, border: Border) -> None:
         super().__init__(problem)
         self.weights, self.gains, self.border = weights, gains, border
         self.halo = None if border == "wrap" else _lr_reach(problem.ratio) + 1  # and the low-pass, half a block
@@ -115,7 +115,7 @@ def taps(ratio: int) -> np.ndarray:
     return ratio * weights / weights.sum()
 
 
-def enlarge(image: Tensor, ratio: int, phase: int, border: str) -> Tensor:
+def enlarge(image: Tensor, ratio: int, phase: int, border: Border) -> Tensor:
     """Bring (B, C, h, w) to (B, C, h r, w r) by `taps`; the samples lie at rows and columns phase, phase + r, ..."""
     reach = _lr_reach(ratio)
     weights = taps(ratio)

@@ -202,7 +202,7 @@ class PSRT(FusionMethod):
         side = 8 if height % 16 or width % 16 else 16
         tokens = _nest(features, side)
         for pyramid in self.pyramids:
-            for block in pyramid:
+            for block in pyramid.children():
                 across_cells = block.window == side
                 tokens = block(tokens, (height // side, width // side) if across_cells else (2, 2))
         return _unnest(tokens, side, height, width)
@@ -217,5 +217,5 @@ def _initialise(module: nn.Module) -> None:
     """Draw linear weights from N(0, 0.01^2) and zero the convolutions' biases, as the authors do."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=0.01)
-    elif isinstance(module, nn.Conv2d):
+    elif isinstance(module, nn.Conv2d) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from smifbench.method import FusionMethod, Recipe
+from smifbench.method import LOSSES, FusionMethod, Recipe
 from smifbench.problem import FusionProblem
 
 
@@ -36,7 +36,11 @@ class SSRNet(FusionMethod):
 
     title = "SSR-NET"
     citation = "zhang2021ssrnet"
+    losses = (*LOSSES, "authors")
     recipe = Recipe(loss="authors", lr=1e-4, batch=1, patch=128, steps=10_000)
+
+    inserted: Tensor
+    positions: Tensor
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__(problem)

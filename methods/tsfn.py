@@ -11,8 +11,8 @@ Differences:
   output; fusion benchmarks report the first.
 - 12 residual blocks in a branch, the class's default and what benchmarks count; the official scripts ask for 6
   (`blocks=6`).
-- The official training leaves evaluation mode never again after its first validation, so that BatchNorm keeps the
-  statistics of the first epoch of 125 batches. Here BatchNorm is trained throughout, and `freeze_bn_after=125` gives
+- The official training enters evaluation mode for its first validation and never leaves it, so that BatchNorm keeps
+  the statistics of the first epoch of 125 batches. Here BatchNorm is trained throughout; `freeze_bn_after=125` gives
   the official behaviour.
 - The official training draws ratio and blur (8 to 32) anew for each patch. Here the data decide: one network for each
   degradation.
@@ -33,7 +33,8 @@ from ._layers import upsample_bicubic
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
     conv = nn.Conv2d(inputs, outputs, 3, padding=1)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    nn.init.zeros_(conv.bias)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return conv
 
 
@@ -104,9 +105,10 @@ class TSFN(FusionMethod):
         return enlarged + self.fusion(features)
 
     def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str = "l1") -> Tensor:
-        """Scalar loss of a batch; freezes BatchNorm when its time has come."""
+        """Scalar loss of a batch; freezes BatchNorm after `freeze_bn_after` batches."""
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        if self.freeze_bn_after is not None and norms[0].num_batches_tracked >= self.freeze_bn_after:
+        batches = norms[0].num_batches_tracked
+        if self.freeze_bn_after is not None and batches is not None and batches >= self.freeze_bn_after:
             for norm in norms:
                 norm.eval()
         return super().training_loss(lr_hsi, hr_msi, hr_hsi, loss)

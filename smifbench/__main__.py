@@ -129,7 +129,7 @@ def throughput(args: argparse.Namespace) -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Print the differences between two result folders."""
+    """Print the metric means of result folder B minus those of A: positive where B has the larger value."""
     from smifbench.evaluation import results
 
     print(results.compare(args.a, args.b).to_string(index=False))

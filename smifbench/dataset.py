@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
@@ -26,10 +25,10 @@ class DataSet:
     options as keyword arguments with defaults, and defines `scenes`, `wavelengths_nm`, `srf` and `read`.
     """
 
-    title: ClassVar[str]
-    citation: ClassVar[str]
-    licence: ClassVar[str]
-    homepage: ClassVar[str]
+    title: str
+    citation: str
+    licence: str
+    homepage: str
 
     def scenes(self) -> dict[str, str]:
         """Scene names with their split, known without the data: {"scene": "train" | "val" | "test"}."""

@@ -1,5 +1,6 @@
-"""What a fusion method is: one `FusionMethod` class, and the `Recipe` by which its authors train it."""
+"""The base class of every method, `FusionMethod`, and the `Recipe` by which a network is trained."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,22 +10,28 @@ from torch import Tensor, nn
 from smifbench.errors import UserError
 from smifbench.problem import FusionProblem
 
-# Means, written as sums because the gradient of torch's mean comes without the images' memory order, which costs
-# networks in channels_last order a tenth of a step.
-LOSSES = {
+# Means, written as sums: the gradient of torch's mean loses the images' memory order, and then a step of a network in
+# channels_last order takes a tenth longer.
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": lambda estimate, truth: (estimate - truth).abs().sum() / truth.numel(),
     "mse": lambda estimate, truth: (estimate - truth).square().sum() / truth.numel(),
 }
 
 
+OPTIMIZERS = ("adam", "adamw")
+SCHEDULES = ("constant", "cosine", "step")
+SCALINGS = ("none", "standard")
+PRECISIONS = ("bf16", "float32")
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the budget is `epochs`, or `steps` where that is given, or `seconds` where that is.
+    """How a network is trained. The budget is `seconds` where given, else `steps` where given, else `epochs`.
 
     Parameters
     ----------
     loss
-        `"l1"` or `"mse"`, the mean over everything; a method's own `training_loss` may go beyond it.
+        `"l1"` or `"mse"`, the mean over all values, or a name that the method adds in its `losses`.
     optimizer
         `"adam"` (weight decay in Adam's L2 form) or `"adamw"` (decoupled).
     lr, betas, weight_decay
@@ -32,9 +39,9 @@ class Recipe:
     batch, patch
         Patches in a batch, and the side of an HR patch in pixels (a multiple of the ratio).
     epochs, steps, seconds
-        Budget. An epoch is one pass over as many patches as tile the training scenes without overlap. Seconds are
-        those that training takes, validation included and summed over interruptions; results of a budget in seconds
-        depend on the machine and do not repeat to the bit.
+        Budget. An epoch is as many patches as tile the training scenes without overlap. Seconds count training and
+        validation, over all parts of an interrupted training; what is trained for a number of seconds depends on the
+        machine and does not repeat to the bit.
     schedule
         `"constant"`, `"cosine"` (to zero at the end of the budget) or `"step"`: times `gamma` at each fraction of
         the budget in `milestones`.
@@ -45,16 +52,23 @@ class Recipe:
     augment
         Random quarter turns and flips of every patch.
     ema
-        Decay of an exponential moving average of the weights, which is then what is kept; None for none.
+        Decay of an exponential moving average of the weights, which is then kept in their place; None for no average.
     scaling
-        `"none"` feeds images as they are in [0,1]. `"standard"` maps every band of both inputs affinely, outside the
-        network, by the training images' statistics, and maps the output back: a band is divided by the geometric mean
-        of its own standard deviation and that of all bands, and its mean comes to lie two deviations above 0.
+        `"none"` gives the network the images as they are, in [0,1]. `"standard"` maps every band of both images by a
+        shift and a factor, which are fitted to the training images, and maps the network's output back: a band is
+        divided by the geometric mean of its own standard deviation and that of all bands, and its mean is then two
+        deviations above 0.
     precision
-        Of products on a GPU: `"bf16"` (see `smifbench.numerics`) or `"float32"`. On a CPU all is float32.
+        Precision of products on a GPU: `"bf16"` (see `smifbench.system.precision`) or `"float32"`. On a CPU, all is
+        float32.
     rollbacks
-        How often a loss that is not finite sends training back to the last point of its curve, from where it goes on
-        at half the learning rate; the next such loss stops it.
+        How many times a loss that is not finite is answered by going back to the last point of the validation curve
+        and on at half the learning rate. One more such loss ends the training.
+
+    Raises
+    ------
+    UserError
+        For an unknown optimizer, schedule, scaling or precision. `FusionMethod.check_recipe` checks the loss.
     """
 
     loss: str = "l1"
@@ -78,9 +92,20 @@ class Recipe:
     precision: str = "bf16"
     rollbacks: int = 0
 
+    def __post_init__(self) -> None:
+        for field, known in (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("scaling", SCALINGS),
+            ("precision", PRECISIONS),
+        ):
+            if getattr(self, field) not in known:
+                raise UserError(f"unknown {field} '{getattr(self, field)}' in a recipe; known: {', '.join(known)}")
+
 
 PAPER_RECIPE = Recipe(patch=128)
-"""The SMIF-NET paper's recipe for all networks: L1, Adam at 4e-4, batch 64, 2000 epochs; its group's patches of 128."""
+"""The SMIF-NET paper's recipe for all networks: L1, Adam at 4e-4, batches of 64, 2000 epochs. The paper states no size
+of patches; 128 is that of its authors' earlier code."""
 
 
 class FusionMethod(nn.Module):
@@ -91,20 +116,22 @@ class FusionMethod(nn.Module):
     authors' `recipe`; a method that solves instead of learning sets `trainable = False`.
     """
 
-    title: ClassVar[str]
-    citation: ClassVar[str]
+    title: str
+    citation: str
     recipe: ClassVar[Recipe] = PAPER_RECIPE
     trainable: ClassVar[bool] = True
+    losses: ClassVar[tuple[str, ...]] = tuple(LOSSES)
+    """Names that `Recipe.loss` may have. A method that adds one computes it in its own `training_loss`."""
     dead_parameters: ClassVar[dict[str, str]] = {}
     """Parameters that never receive a gradient: name -> reason."""
     halo: int | None = None
-    """How far a fused pixel sees: LR pixels around its own LR pixel; None: over the whole scene. Options may set it.
-    A method that declares it can fuse large scenes in tiles."""
+    """LR pixels around its own one on which a fused pixel depends; None where it depends on the whole scene. A method
+    with a halo can fuse large scenes in tiles; the constructor may set it by the options."""
     grid: int = 1
-    """HR pixels of which the origin and the sides of a tile must be multiples, for its pooling or windows to fall as in
-    the whole scene."""
+    """Number of HR pixels of which a tile's origin and sides must be multiples, so that pooling or windows inside the
+    method fall on the same pixels as in the whole scene."""
     channels_last: ClassVar[bool] = True
-    """Whether a CPU trains faster with images and kernels in channels_last order; a GPU always gets that order."""
+    """Whether training on a CPU is faster with images and kernels in channels_last order; a GPU always uses it."""
 
     def __init__(self, problem: FusionProblem) -> None:
         super().__init__()
@@ -117,15 +144,27 @@ class FusionMethod(nn.Module):
 
     def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str = "l1") -> Tensor:
         """Scalar loss of a batch against `hr_hsi` (B, C, H, W); `loss` is the recipe's name for it."""
-        return LOSSES[loss](self(lr_hsi, hr_msi), hr_hsi)
+        estimate = self(lr_hsi, hr_msi)
+        check_estimate(estimate, tuple(hr_hsi.shape))
+        return LOSSES[loss](estimate, hr_hsi)
 
     def for_scene(self, lr_hsi: Tensor, hr_msi: Tensor) -> "FusionMethod":
-        """Return a method that fuses tiles of this one scene as this method fuses all of it.
+        """Return a method with a halo that fuses tiles of one scene to what this method makes of the whole scene.
 
-        A solver whose only view of the whole scene is a few statistics takes them here, from (1, C, H/r, W/r) and
-        (1, c, H, W), and returns what is then to be done, with its halo.
+        For methods that depend on the whole scene through a few statistics only: they compute these here, from the
+        scene's images (1, C, H/r, W/r) and (1, c, H, W). By default the method itself is returned.
         """
         return self
+
+    @classmethod
+    def check_recipe(cls, recipe: Recipe) -> None:
+        """Raise UserError for a recipe whose loss this method does not know."""
+        if recipe.loss not in cls.losses:
+            name = cls.__module__.rpartition(".")[2]
+            raise UserError(
+                f"unknown loss '{recipe.loss}' in a recipe of {name}; known: {', '.join(cls.losses)} (a method "
+                "names its own ones in its attribute losses)"
+            )
 
     @classmethod
     def skip(cls, problem: FusionProblem) -> str | None:
@@ -134,7 +173,7 @@ class FusionMethod(nn.Module):
 
 
 def _check_inputs(method: FusionMethod, images: tuple[Tensor, Tensor]) -> None:
-    """Refuse images that do not fit the method's problem, in one sentence."""
+    """Raise UserError for images that do not fit the method's problem."""
     if torch.jit.is_tracing():
         return
     lr_hsi, hr_msi = images
@@ -148,3 +187,13 @@ def _check_inputs(method: FusionMethod, images: tuple[Tensor, Tensor]) -> None:
             f"hr_msi has shape {tuple(hr_msi.shape)}; at ratio {problem.ratio} an lr_hsi of {tuple(lr_hsi.shape)} "
             f"needs ({expected[0]}, {problem.msi_bands}, {expected[1]}, {expected[2]})"
         )
+
+
+def check_estimate(estimate: object, shape: tuple[int, ...]) -> None:
+    """Raise UserError for an estimate of another shape, which a loss or a scaling might broadcast to the right one."""
+    if torch.jit.is_tracing():
+        return
+    if not isinstance(estimate, Tensor):
+        raise UserError(f"forward returned {type(estimate).__name__} instead of a tensor of shape {shape}")
+    if tuple(estimate.shape) != shape:
+        raise UserError(f"forward returned shape {tuple(estimate.shape)} instead of {shape}")

@@ -1,4 +1,4 @@
-"""What a fusion method is told about the images that it will fuse."""
+"""The description of a fusion problem that a method is built for."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ class FusionProblem:
     ratio
         Spatial ratio r between the two, an integer of at least 1.
     psf
-        Blur kernel (k, k), sum 1, with k - r even: LR pixel (i, j) is the kernel's weighted sum over the HR
-        rows i*r - (k - r)/2 onwards (columns alike), so a kernel of r x r covers exactly its own block.
-        A shift of phase is a kernel whose weights lie off its centre.
+        Blur kernel (k, k), sum 1, with k - r even. LR pixel (i, j) is the weighted sum over the k x k HR pixels that
+        begin at row i*r - (k - r)/2 and column j*r - (k - r)/2, so that a kernel of r x r covers just the LR pixel's
+        own block. An LR image shifted against the HR grid has a kernel whose weights lie off its centre.
     srf
         Spectral response (c, C) of the multispectral sensor over the hyperspectral bands, rows sum to 1.
     wavelengths_nm
@@ -42,8 +42,9 @@ class FusionProblem:
     def __post_init__(self) -> None:
         for name in ("bands", "msi_bands", "ratio"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise UserError(f"{name} must be a positive integer, not {value!r}")
+            object.__setattr__(self, name, int(value))  # torch takes no sizes that are NumPy's
         if self.psf is not None:
             shape = np.shape(self.psf)
             if len(shape) != 2 or shape[0] != shape[1] or (shape[0] - self.ratio) % 2:
@@ -63,4 +64,5 @@ class FusionProblem:
     @classmethod
     def of_json(cls, about: dict) -> "FusionProblem":
         """Return the problem that `as_json` wrote."""
-        return cls(**{key: np.array(value) if isinstance(value, list) else value for key, value in about.items()})
+        arrays = {key: None if about[key] is None else np.array(about[key]) for key in ("psf", "srf", "wavelengths_nm")}
+        return cls(about["bands"], about["msi_bands"], about["ratio"], **arrays)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from prepared import write_scene
 
 from smifbench.degradation import degrade
 from smifbench.evaluation.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.experiment.config import check_experiment
 from smifbench.metrics import METRICS
 from smifbench.steps import describe
-from smifbench.system.identity import array_hash
 
 CONFIG = {
     "experiment": "made_up",
@@ -54,18 +54,10 @@ def reference(folder: Path, dataset: str) -> np.ndarray:
 
 
 def _prepare(path: Path, dataset: str, rng: np.random.Generator) -> Path:
-    path.parent.mkdir(exist_ok=True)
     bands = SHAPES[dataset][0]
+    decreasing = np.linspace(900, 400, bands)  # as some sensors store them
     cube = rng.random(SHAPES[dataset], np.float32)
-    np.save(path, cube)
-    sidecar = {
-        "split": "test",
-        "sha256": array_hash(cube),
-        "wavelengths_nm": np.linspace(900, 400, bands).tolist(),  # decreasing, as some sensors store them
-        "srf": np.full((3, bands), 1 / bands).tolist(),
-    }
-    path.with_suffix(".json").write_text(json.dumps(sidecar))
-    return path
+    return write_scene(path, cube, srf=np.full((3, bands), 1 / bands), wavelengths_nm=decreasing)
 
 
 def _run(run, results: Path, folder: Path, rng: np.random.Generator) -> list[dict]:

@@ -2,10 +2,10 @@
 
 import json
 
+import notices
 import pytest
 import torch
 import yaml
-from scripts import load
 
 from smifbench import FusionProblem, UserError, build_method, metrics, plugins
 from smifbench.degradation.protocol import DEFAULT
@@ -14,7 +14,6 @@ from smifbench.method import PAPER_RECIPE
 BANDS, MSI_BANDS = 6, 2
 DEMO = yaml.safe_load((plugins.ROOT / "config" / "demo.yaml").read_text())["methods"]
 
-notices = load("maintenance/notices.py")
 
 every_method = pytest.mark.parametrize("name", plugins.names("methods"))
 every_network = pytest.mark.parametrize(

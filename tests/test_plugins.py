@@ -113,10 +113,10 @@ def test_an_entry_that_never_ends_is_none(desk):
 
 def test_a_new_method_goes_into_the_current_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = new_method("my_net")
-    assert path == tmp_path / "methods" / "my_net.py"
-    cls = plugins.method_class("my_net")
-    assert (cls.__name__, cls.title, cls.citation) == ("MyNet", "My Net", "author2026mynet")
-    for name in ("my_net", "gsa"):
+    path = new_method("net_of_a_test")
+    assert path == tmp_path / "methods" / "net_of_a_test.py"
+    cls = plugins.method_class("net_of_a_test")
+    assert (cls.__name__, cls.title, cls.citation) == ("NetOfATest", "Net Of A Test", "author2026netofatest")
+    for name in ("net_of_a_test", "gsa"):
         with pytest.raises(UserError, match=rf"methods/{name}.py exists already"):
             new_method(name)

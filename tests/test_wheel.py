@@ -25,7 +25,7 @@ CONFIG = {
     "experiment": "mine",
     "datasets": {"indian_pines": {}},
     "ratios": [4],
-    "methods": {"gsa": {}, "my_net": {"recipe": {"steps": 3, "batch": 2, "patch": 16}}},
+    "methods": {"gsa": {}, "net_of_a_test": {"recipe": {"steps": 3, "batch": 2, "patch": 16}}},
 }
 
 
@@ -142,20 +142,20 @@ def test_cost_responses_and_published_tables_are_there(run):
 
 
 def test_a_method_of_the_folder_is_written_found_planned_and_trained(run, desk):
-    status, output, _ = run("smifbench", "new-method", "my_net")
+    status, output, _ = run("smifbench", "new-method", "net_of_a_test")
     assert status == 0
-    assert str(desk / "methods" / "my_net.py") in output
+    assert str(desk / "methods" / "net_of_a_test.py") in output
     assert "checkout" in output
-    assert 'citation = "author2026mynet"' in (desk / "methods" / "my_net.py").read_text()
+    assert 'citation = "author2026netofatest"' in (desk / "methods" / "net_of_a_test.py").read_text()
     (desk / "mine.yaml").write_text(yaml.safe_dump(CONFIG))
     status, output, errors = run("smifbench", "plan", "mine.yaml")
     assert status == 0, errors
-    assert "my_net" in output
+    assert "net_of_a_test" in output
     assert "experiments are run by snakemake in a checkout of the repository" in output
-    status, output, errors = run("smifbench", *fuse("my_net", "--config", "mine.yaml"))
+    status, output, errors = run("smifbench", *fuse("net_of_a_test", "--config", "mine.yaml"))
     assert status == 0, errors
     assert "trained for 3 steps" in output
-    version, _, digits = json.loads((desk / "my_net.json").read_text())["code"].partition("+")
+    version, _, digits = json.loads((desk / "net_of_a_test.json").read_text())["code"].partition("+")
     assert (version, len(digits)) == (smifbench.__version__, 8)
 
 

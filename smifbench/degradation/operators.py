@@ -230,5 +230,5 @@ def _check_operator(psf: np.ndarray, ratio: int, border: str) -> None:
 
 def check_ratio(ratio: int) -> None:
     """Raise UserError for a ratio that is no positive integer."""
-    if not isinstance(ratio, int) or ratio < 1:
+    if not isinstance(ratio, int | np.integer) or ratio < 1:
         raise UserError(f"ratio must be a positive integer, not {ratio!r}")

@@ -16,27 +16,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from smifbench import places
 from smifbench.errors import UserError
 from smifbench.fusion import build
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 from smifbench.system.devices import device_name
 from smifbench.system.memory import peak_bytes
-
-PUBLISHED = places.PUBLISHED / "tables_1_to_3.csv"
-"""The paper's Tables 1-3, with its FLOPs column."""
 
 NEGLIGIBLE = {
     # One or a few operations for an element, no sum over channels, taps or pixels: arithmetic, ...
@@ -113,7 +106,7 @@ def count_macs(method: FusionMethod, height: int, width: int) -> float:
         total = float(analysis.total())
     if unknown := sorted(analysis.unsupported_ops()):
         raise UserError(
-            f"{type(method).__name__} uses {', '.join(unknown)}, for which smifbench/cost.py has no rule; "
+            f"{type(method).__name__} uses {', '.join(unknown)}, for which smifbench/evaluation/cost.py has no rule; "
             "give it a handle in count_macs, or add it to NEGLIGIBLE if it costs next to nothing"
         )
     return total
@@ -146,19 +139,21 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
         nonlocal total
         if rule := THOP_RULES.get(type(module)):
             total += rule(module, inputs[0], output)
-        if hasattr(module, "thop_macs"):
-            total += module.thop_macs(*inputs, output=output)
+        if own_rule := getattr(module, "thop_macs", None):
+            total += own_rule(*inputs, output=output)
 
     for module in network.modules():
         if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-            raise UserError(f"{type(method).__name__} is recurrent; give it a rule in THOP_RULES of smifbench/cost.py")
+            raise UserError(
+                f"{type(method).__name__} is recurrent; give it a rule in THOP_RULES of smifbench/evaluation/cost.py"
+            )
         module.register_forward_hook(count)
     with torch.no_grad(), _without_values(method):
         network(*images)
     return total
 
 
-def _thop_convolution(module: nn.Module, x: Tensor, y: Tensor) -> float:
+def _thop_convolution(module: Any, x: Tensor, y: Tensor) -> float:
     return y.numel() * (module.in_channels // module.groups) * math.prod(module.kernel_size)
 
 
@@ -167,7 +162,7 @@ def _thop_norm(module: nn.Module, x: Tensor, y: Tensor) -> float:
     return (4 if affine else 2) * x.numel()
 
 
-def _thop_softmax(module: nn.Softmax, x: Tensor, y: Tensor) -> float:
+def _thop_softmax(module: Any, x: Tensor, y: Tensor) -> float:
     row = x.shape[module.dim]
     return x.numel() // row * (3 * row - 1)
 
@@ -240,65 +235,51 @@ def measure(
     return Measurement(1e3 * statistics.median(seconds), (resident + peak) / 1e6, device_name(device))
 
 
+@dataclass(frozen=True)
+class FusedImage:
+    """What a cost is of: one test image of a data set, `height` x `width` HR pixels, and what is known of its pair."""
+
+    dataset: str
+    problem: FusionProblem
+    height: int
+    width: int
+
+
 def cost_row(
-    dataset: str,
-    method: str,
-    variant: str,
-    problem: FusionProblem,
-    options: dict,
-    height: int,
-    width: int,
-    repeats: int = 10,
-    device: str | torch.device = "cpu",
+    image: FusedImage, method: str, variant: str, options: dict, repeats: int = 10, device: str | torch.device = "cpu"
 ) -> dict[str, object]:
     """Build a method and return its row of `cost.csv`.
 
     Parameters
     ----------
-    dataset, method, variant
-        Names that the row carries.
-    problem, options
-        What the method is built for and with.
-    height, width
-        Size in pixels of one test image.
+    image
+        What is fused.
+    method, variant, options
+        What is built: the method's name, the variant's name and its options.
     repeats, device
         See `measure`.
 
     Returns
     -------
     dict
-        A value for each of `COST_COLUMNS`. `gmacs` and `gmacs_thop` are in 10^9, NaN for solvers. `published_tflops` is
-        the paper's FLOPs cell in 10^12, NaN where it has none, or where options make the network another one.
+        A value for each of `COST_COLUMNS` but `published_tflops`; `gmacs` and `gmacs_thop` in 10^9, NaN for solvers.
     """
-    network = build.build_method(method, problem, **options)
-    measured = measure(network, height, width, repeats, device)
+    network = build.build_method(method, image.problem, **options)
+    measured = measure(network, image.height, image.width, repeats, device)
     return {
-        "dataset": dataset,
-        "ratio": problem.ratio,
+        "dataset": image.dataset,
+        "ratio": image.problem.ratio,
         "method": method,
         "variant": variant,
-        "height": height,
-        "width": width,
+        "height": image.height,
+        "width": image.width,
         "params": count_parameters(network),
-        "gmacs": count_macs(network, height, width) / 1e9,
-        "gmacs_thop": count_macs_thop(network, height, width) / 1e9,
-        "published_tflops": math.nan if options else published_tflops(dataset, problem.ratio, method),
+        "gmacs": count_macs(network, image.height, image.width) / 1e9,
+        "gmacs_thop": count_macs_thop(network, image.height, image.width) / 1e9,
         "latency_ms": measured.latency_ms,
         "peak_memory_mb": measured.peak_memory_mb,
         "device": measured.device,
     }
-
-
-def published_tflops(dataset: str, ratio: int, method: str) -> float:
-    """Return the FLOPs cell, in 10^12, of the SMIF-NET paper's Tables 1-3; NaN where there is none."""
-    rows = _read_table(PUBLISHED)
-    cells = rows.loc[(rows.dataset == dataset) & (rows.ratio == ratio) & (rows.method == method), "flops_1e12"]
-    return float(cells.iloc[0]) if len(cells) else math.nan
-
-
-@cache
-def _read_table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
 
 
 def _images(method: FusionMethod, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -324,8 +305,8 @@ def _shape_only(method: FusionMethod, height: int, width: int) -> tuple[nn.Modul
 
 @contextmanager
 def _without_values(method: FusionMethod) -> Iterator[None]:
-    """Let a forward run, and be traced, on shape-only tensors; tell in one sentence when it cannot."""
-    idle = {
+    """Let a forward run, and be traced, on shape-only tensors; raises UserError when it needs values."""
+    idle: dict[str, Any] = {
         "__init__": lambda self, *args, **kwargs: None,
         "__enter__": lambda self: self,
         "__exit__": lambda *args: None,
@@ -398,7 +379,8 @@ def _each(sides: _Sides, axes: int) -> list[int]:
     return [sides] * axes if isinstance(sides, int) else list(sides) * (axes // len(sides))
 
 
-def _shape(value: torch._C.Value) -> list[int]:
+def _shape(value: Any) -> list[int]:
+    """Sides of a traced tensor (`torch._C.Value`)."""
     return value.type().sizes()
 
 

@@ -1,14 +1,14 @@
-"""Quality of a fused image without a reference: how well it explains the two images that it was made from.
+"""Quality of a fused image without a reference: how well it agrees with the two images that it was made from.
 
 Consistency is the first property of Wald's protocol (L. Wald, T. Ranchin, M. Mangolini, "Fusion of Satellite Images of
 Different Spatial Resolutions", Photogrammetric Engineering & Remote Sensing 63(6):691-699, 1997) in both directions:
 the result blurred to the LR-HSI, and the result under the spectral response to the HR-MSI. QNR compares relations
-between bands at the two resolutions instead and needs no operator but for one reduction of the MSI (L. Alparone,
+between bands at the two resolutions; the only operator it needs is the blur that reduces the MSI (L. Alparone,
 B. Aiazzi, S. Baronti, A. Garzelli, F. Nencini, M. Selva, "Multispectral and Panchromatic Data Fusion Assessment Without
 Reference", Photogrammetric Engineering & Remote Sensing 74(2):193-200, 2008; exponents 1). There the second image has
 one band. Here every band of the MSI takes its place in turn, and D_s is the mean over all pairs of bands.
 
-None of these numbers tells a good result from a bad one that is consistent as well: a reference image does.
+A bad result can be consistent too: only a reference image tells it from a good one.
 """
 
 import numpy as np

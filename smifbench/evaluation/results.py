@@ -9,12 +9,18 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from smifbench.errors import UserError, unknown
 from smifbench.evaluation.columns import CELL, DTYPES, LATER_COLUMNS, METRICS_COLUMNS
 from smifbench.metrics import CONVENTIONS, METRICS, WALD
+from smifbench.run import Run
+from smifbench.system.files import read_json
+
+RETRY = "mend the cause and call snakemake again, which tries what failed once more"
+"""What to do about a failed run."""
 
 
 def load_results(*folders: str | Path) -> pd.DataFrame:
@@ -109,7 +115,7 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
     -------
     DataFrame
         A row for each dataset, protocol, ratio, method and variant; `found_in` is "both", "a" or "b"; then b - a for
-        every metric, NaN unless both have a mean (see `leaderboard`).
+        every metric: positive where `b` has the larger value. NaN unless both have a mean (see `leaderboard`).
 
     Examples
     --------
@@ -126,7 +132,14 @@ def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
 
 
 def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
-    """Return as text a leaderboard of PSNR and SAM for each protocol and what was not run; and a line for each failure.
+    """Sum up an experiment for a terminal.
+
+    Returns
+    -------
+    str
+        A leaderboard of PSNR and SAM for each protocol, and what was not run.
+    list of str
+        A line for each run that failed: its message and its log. `RETRY` says how to try again.
 
     Raises
     ------
@@ -138,16 +151,30 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
         f"{protocol}\n{leaderboard(rows, ['psnr', 'sam']).round(3).to_string()}"
         for protocol, rows in df.groupby("protocol", sort=False)
     ]
-    failed = df[df["status"] == "failed"].drop_duplicates([*CELL, "seed"])
-    failures = [
-        f"{row.method}/{row.variant} on {row.dataset} x{row.ratio} {row.protocol} seed {row.seed}: {row.message}"
-        for row in failed.itertuples()
-    ]
     absent = df[df["status"] == "not run"].drop_duplicates(["dataset", "message"])
     not_run = [f"not run: {row.dataset}: {row.message}" for row in absent.itertuples()]
     if (df["status"] == "not run").all():
         raise UserError("; ".join(not_run))
-    return "\n\n".join(tables + not_run), failures
+    failed = df[df["status"] == "failed"].drop_duplicates([*CELL, "seed"])
+    return "\n\n".join(tables + not_run), [_failure(row, Path(metrics_csv).parent) for row in failed.itertuples()]
+
+
+def _failure(row: Any, results: Path) -> str:
+    run = run_of(row)
+    what = f"{run.method}/{run.variant} on {run.dataset} x{run.ratio} {run.protocol} seed {run.seed}"
+    return f"{what}: {row.message} (see {log_of(results, run)})"
+
+
+def log_of(results: Path, run: Run) -> Path:
+    """Return the log of the step in which a run failed: of its training if that failed, else of its fusing."""
+    trained = results / "runs" / run.folder / "trained" / "facts.json"
+    step = "train" if trained.exists() and read_json(trained)["status"] == "failed" else "fuse"
+    return results / "logs" / step / f"{run.folder}.log"
+
+
+def run_of(row: Any) -> Run:
+    """Return the run that a row of `metrics.csv` is of."""
+    return Run(row.dataset, row.protocol, int(row.ratio), row.method, row.variant, int(row.seed))
 
 
 def _read_metrics(path: Path) -> pd.DataFrame:
@@ -194,7 +221,7 @@ def _metric_columns(metrics: Sequence[str], convention: str) -> list[str]:
 
 
 def refuse_mixture(df: pd.DataFrame, keys: list[str], column: str) -> None:
-    """Refuse rows that would be averaged or set side by side although they differ in `column`."""
+    """Raise UserError when rows of the same `keys` differ in `column`, as a table would average or compare them."""
     values = df.groupby(keys, sort=False)[column].unique()
     mixed = values[values.map(len) > 1]
     if len(mixed):
@@ -208,7 +235,8 @@ def seed_means(df: pd.DataFrame, keys: Sequence[str] = CELL) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `keys` and `seed`; NaN for a seed that lacks a scene, because a mean over fewer would not compare.
+        Index `keys` and `seed`; NaN for a seed without a value on some scene, because means over different scenes do
+        not compare.
     """
     scores = df[list(METRICS)].where(df["status"] == "ok")
     scenes = scores.groupby([df[key] for key in [*keys, "seed"]], sort=False)

@@ -1,4 +1,4 @@
-"""Scoring one scene: a pair that is whole, and the metrics of its estimate."""
+"""Scores the estimate of one scene, after a check that the files of the scene are undamaged."""
 
 from pathlib import Path
 

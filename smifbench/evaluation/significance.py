@@ -1,11 +1,11 @@
-"""What the differences between methods are worth: tests, ranks, intervals, and sentences that say so."""
+"""Statistics of differences between methods: tests, ranks, intervals, and sentences on what the tests found."""
 
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import scipy  # its statistics take half a second to load, so only where they are asked for
+import scipy  # loads its statistics when they are first used, which takes half a second
 
 from smifbench.errors import UserError, unknown
 from smifbench.evaluation.columns import CELL
@@ -16,17 +16,30 @@ ALPHA = 0.05
 """Level of every test, and one minus the coverage of every interval."""
 
 REFERENCE = "smif_net"
+"""Method that the others are compared with where nobody names another."""
 
 BETTER, WORSE, ALIKE, TOO_FEW = "reference is better", "reference is worse", "no difference shown", "too few pairs"
-"""Verdicts of a test; the last is followed by a colon and the reason."""
+"""Verdicts of a test; a colon and the reason follow the last one."""
 
 SETTING = ["dataset", "protocol", "ratio"]
+
+
+def reference_of(experiment: Mapping) -> str:
+    """Return the "method" or "method/variant" that an experiment (the contents of `experiment.json`) compares with."""
+    return experiment.get("reference", REFERENCE)
+
+
+def has_rows(df: pd.DataFrame, name: str) -> bool:
+    """Whether a "method" or "method/variant" has rows; a method alone stands for its variant "default"."""
+    method, variant = _split(name)
+    return bool(((df.method == method) & (df.variant == variant)).any())
 
 
 def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr") -> pd.DataFrame:
     """Compare every method with the reference by Wilcoxon's signed-rank test over scenes x seeds.
 
-    Pairs are of the same scene and seed; a method without randomness has one seed, which meets each of the reference's.
+    A pair is two values of the same scene and seed. A method with one seed, because nothing in it is random, is paired
+    with every seed of the reference.
     Holm's correction (1979) is over the methods of one setting. Seeds of one scene are not independent of each other,
     so p tells about these scenes rather than about all scenes.
 
@@ -59,8 +72,8 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
     """
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
-    if not _is_in(df, reference):
-        raise UserError(f"no rows of the reference {reference}; name one of {', '.join(df.method.unique())}")
+    if not has_rows(df, reference):
+        raise UserError(f"no rows of the reference {reference}; pass one of {_names(df)} as reference=")
     refuse_mixture(df, CELL, "experiment")
     rows = [
         {**dict(zip(SETTING, setting, strict=True)), **test}
@@ -72,7 +85,7 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
 
 
 def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
-    """Rank the methods on every test scene, and say what difference of mean ranks means something.
+    """Rank the methods on every test scene, with the difference of mean ranks that is significant.
 
     Blocks are scenes of all settings, each with its mean over seeds. A method that lacks all scenes of a setting that
     others have is left out, then a block that lacks a method.
@@ -123,8 +136,8 @@ def critical_difference(methods: int, blocks: int) -> float:
 def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Bootstrap intervals of the means over scenes and seeds.
 
-    Scenes and seeds are drawn anew independently of each other (Owen 2007), so that the interval covers other scenes of
-    the kind and other seeds. Seeds that lack a scene are left out.
+    Scenes and seeds are resampled independently of each other (Owen 2007), so that the interval stands for other scenes
+    of the kind and other seeds. Seeds that lack a scene are left out.
 
     Returns
     -------
@@ -151,26 +164,28 @@ def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, 
 def claims(
     df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr", titles: Mapping[str, str] | None = None
 ) -> list[str]:
-    """Say in a sentence for each method what `significance` found over all settings; none without the reference.
+    """Say in a sentence for each method what `significance` found over all settings.
 
-    `titles` maps "method/variant" to a name in print, as `experiment.json` does.
+    One sentence says so where nothing could be tested. `titles` maps "method/variant" to a title for print.
 
     Examples
     --------
     >>> claims(df)  # doctest: +SKIP
     ['By PSNR, SMIF-NET is significantly better than PSRT on 4 of 6 settings, with too few pairs to tell on 2.', ...]
     """
-    if not _is_in(df, reference):
-        return []
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    name, label = _title(_split(reference), titles or {}), METRICS[metric].label
+    if not has_rows(df, reference):
+        return [f"By {label}, no method is tested against another: there are no rows of the reference {name}."]
     tests = significance(df, reference, metric).query("pairs > 0")
-    name, label = _title(*_split(reference), titles or {}), METRICS[metric].label
     if tests.empty:
-        return []
+        return [f"By {label}, no method is tested: none has a value on a scene on which {name} has one."]
     if tests.verdict.str.startswith(TOO_FEW).all():
         reason = tests.loc[tests.pairs.idxmax(), "verdict"].removeprefix(f"{TOO_FEW}: ")
         return [f"By {label}, no difference from {name} can be significant on {_settings(tests)}: {reason}."]
     others = tests.groupby(["method", "variant"], sort=False)
-    return [f"By {label}, {_claim(name, _title(*other, titles or {}), rows)}." for other, rows in others]
+    return [f"By {label}, {_claim(name, _title(other, titles or {}), rows)}." for other, rows in others]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -215,7 +230,7 @@ def _tests(block: pd.DataFrame, metric: str, reference: tuple[str, str]) -> list
 
 
 def _differences(ours: pd.Series, reference: pd.Series) -> pd.Series:
-    """Differences of the pairs that both have; none where both are the same, infinite or not."""
+    """Differences of the pairs in which both have a value; 0 where the two are the same, infinite or not."""
     pairs = ours.notna() & reference.notna()
     return (ours - reference).mask(ours == reference, 0.0)[pairs]
 
@@ -251,7 +266,7 @@ def smallest_p(pairs: int) -> float:
 
 
 def _bootstrap(values: np.ndarray, resamples: int, generator: np.random.Generator) -> tuple[float, float]:
-    """Percentiles of the means of `values` (scenes, seeds), rows and columns drawn anew."""
+    """Percentiles of the means of `values` (scenes, seeds) with rows and columns resampled."""
     if values.size < 2:
         return math.nan, math.nan
     scenes, seeds = (generator.integers(size, size=(resamples, size)) for size in values.shape)
@@ -281,16 +296,18 @@ def _settings(rows: pd.DataFrame) -> str:
     return f"{count} setting{'' if count == 1 else 's'}"
 
 
-def _is_in(df: pd.DataFrame, name: str) -> bool:
-    method, variant = _split(name)
-    return bool(((df.method == method) & (df.variant == variant)).any())
-
-
 def _split(name: str) -> tuple[str, str]:
     """Split "method/variant" or "method"."""
     method, _, variant = name.partition("/")
     return method, variant or "default"
 
 
-def _title(method: str, variant: str, titles: Mapping[str, str]) -> str:
+def _names(df: pd.DataFrame) -> str:
+    """Every "method" and "method/variant" that has rows."""
+    keys = df[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None)
+    return ", ".join(_title(key, {}) for key in keys)
+
+
+def _title(key: tuple[str, str], titles: Mapping[str, str]) -> str:
+    method, variant = key
     return titles.get(f"{method}/{variant}", method if variant == "default" else f"{method}/{variant}")

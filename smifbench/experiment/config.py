@@ -13,6 +13,7 @@ import yaml
 from smifbench import plugins
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
+from smifbench.experiment.mistakes import sentence
 from smifbench.experiment.recipes import resolved_recipe
 from smifbench.method import Recipe
 from smifbench.run import Run
@@ -79,7 +80,9 @@ class Experiment:
 
     def recipe_of(self, method: str, variant: str = "default") -> Recipe:
         """Return the recipe by which a method is trained: the base, then what the experiment and the method change."""
-        return resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
+        recipe = resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
+        plugins.method_class(method).check_recipe(recipe)
+        return recipe
 
     def as_config(self) -> dict:
         """Return a config that means the same, with every default stated; the same for all configs that mean it.
@@ -229,7 +232,7 @@ def _fill(config: dict, schema: dict) -> dict:
     validator = _Validator(schema)
     error = jsonschema.exceptions.best_match(validator.iter_errors(config))
     if error is not None:
-        raise _sentence(error)
+        raise sentence(error)
     filled = {key: config.get(key, about.get("default")) for key, about in schema["properties"].items()}
     empty: dict[str, dict] = {"options": {}, "recipe": {}}
     return {**filled, "methods": {name: {**empty, **about} for name, about in config["methods"].items()}}
@@ -260,22 +263,6 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, str):
         return "\0" not in value and value == value.encode(errors="ignore").decode()
     return value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
-
-
-def _sentence(error: jsonschema.ValidationError) -> UserError:
-    """Tell a schema error as one sentence with the path of the key."""
-    where = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties" and error.schema.get("additionalProperties") is False:
-        known = error.schema["properties"]
-        key = next(key for key in error.instance if key not in known)
-        return unknown(f"key in {where}" if where else "key", key, known)
-    if error.validator == "required":
-        key = next(key for key in error.validator_value if key not in error.instance)
-        return UserError(f"the key '{key}' is missing: {error.schema['properties'][key]['description']}")
-    if not where:
-        return UserError(f"the config must be a mapping of keys to values, not {type(error.instance).__name__}")
-    hint = error.schema.get("description", "")
-    return UserError(f"key '{where}': {error.message:.300}. {hint}".rstrip())
 
 
 def _split_variant(key: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A method that solves, told what the images themselves say of PSF and response instead of what the problem says."""
+"""Methods that solve, with the PSF and the response estimated from the images instead of taken from the problem."""
 
 from dataclasses import replace
 
@@ -11,16 +11,16 @@ from smifbench.problem import FusionProblem
 
 
 class Blind(FusionMethod):
-    """Any method that solves, behind an estimate of PSF, response, gains and offsets for each image pair.
+    """Estimates PSF, response, gains and offsets of each image pair, and then fuses it with a method that solves.
 
     Parameters
     ----------
     method
-        Its class.
+        Class of the method.
     problem
-        Band counts, ratio and wavelengths; PSF and response are ignored.
+        Band counts, ratio and wavelengths; its PSF and response are ignored.
     options
-        Of the method's constructor.
+        Options of the method's constructor.
     """
 
     trainable = False

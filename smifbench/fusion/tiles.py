@@ -1,7 +1,8 @@
-"""Fusing one image pair with a method, checked: whole, or in tiles where the memory is too small for that.
+"""Fusion of one image pair with a method: whole, or in tiles where the memory is too small for the whole.
 
-A tile is fused with a frame as wide as the method's halo, and the frame is thrown away: what is kept saw all that it
-sees in the whole scene. What a method needs for a pixel is measured on a corner of the scene.
+A tile is fused together with a frame around it as wide as the method's halo, and the frame's result is thrown away.
+So every pixel that is kept depends on the same input pixels as in the whole scene. The memory that a method takes for
+a pixel is measured on a corner of the scene.
 """
 
 import logging
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from smifbench.errors import UserError
-from smifbench.method import FusionMethod
+from smifbench.fusion.scaled import ScaledNetwork
+from smifbench.method import FusionMethod, check_estimate
 from smifbench.system.memory import peak_bytes
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 PROBE = 128
 """Side in HR pixels of the corner on which the memory for a pixel is measured."""
 HEADROOM = 1.5
-"""By how much a process may outgrow the tensors that were measured: libraries' scratch space, gaps between tensors."""
+"""Factor between the memory of a process and that of the measured tensors: scratch space of libraries, gaps."""
 
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
@@ -30,7 +31,7 @@ Window = tuple[slice, slice]
 
 @torch.inference_mode()
 def fuse(
-    model: nn.Module,
+    model: FusionMethod | ScaledNetwork,
     lr_hsi: np.ndarray,
     hr_msi: np.ndarray,
     device: torch.device | str = "cpu",
@@ -39,15 +40,15 @@ def fuse(
 ) -> np.ndarray:
     """Fuse one image pair.
 
-    The scene is fused whole, unless that takes more than `memory_gb` or a GPU runs out of memory; then in tiles, where
-    the method's `halo` allows it. Both give the same but for rounding.
+    The scene is fused whole, unless that takes more than `memory_gb` or a GPU runs out of memory; then it is fused in
+    tiles, where the method's `halo` allows it. Both give the same result but for rounding.
 
     Parameters
     ----------
     model
         A method, or a `ScaledNetwork` around one; it is moved to `device` and put into evaluation mode.
     lr_hsi, hr_msi
-        (C, H/r, W/r) and (c, H, W), float32 in [0,1]; memory-mapped ones are read tile by tile.
+        (C, H/r, W/r) and (c, H, W), values in [0,1], fused as float32; memory-mapped ones are read tile by tile.
     device
         Where to fuse.
     memory_gb
@@ -64,9 +65,10 @@ def fuse(
     Raises
     ------
     UserError
-        When the method returns another shape, or NaN or infinite values, or when the scene does not fit into the memory
-        and the method cannot fuse tiles that do.
+        When the two images are not of one scene, when the method returns another shape or values that are NaN or
+        infinite, or when the scene does not fit into the memory and the method cannot fuse tiles that do.
     """
+    _check_sizes(lr_hsi, hr_msi)
     device = torch.device(device)
     model.to(device).eval()
     whole = math.prod(hr_msi.shape[1:])
@@ -83,8 +85,19 @@ def fuse(
         torch.cuda.empty_cache()
 
 
+def _check_sizes(lr_hsi: np.ndarray, hr_msi: np.ndarray) -> None:
+    if lr_hsi.ndim == hr_msi.ndim == 3 and all(lr_hsi.shape[1:]):
+        height, width = (hr // lr for lr, hr in zip(lr_hsi.shape[1:], hr_msi.shape[1:], strict=True))
+        if height == width > 0 and hr_msi.shape[1:] == (lr_hsi.shape[1] * height, lr_hsi.shape[2] * width):
+            return
+    raise UserError(
+        f"lr_hsi has shape {lr_hsi.shape} and hr_msi {hr_msi.shape}; give lr_hsi first, as (bands, height, width), and "
+        "an hr_msi whose height and width are the same whole multiple of these"
+    )
+
+
 def _fuse_windows(
-    model: nn.Module,
+    model: FusionMethod | ScaledNetwork,
     lr_hsi: np.ndarray,
     hr_msi: np.ndarray,
     device: torch.device,
@@ -108,33 +121,37 @@ def _fuse_windows(
     return estimate if target is None else np.load(target, mmap_mode="r")
 
 
-def _forward(model: nn.Module, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device) -> np.ndarray:
+def _forward(
+    model: FusionMethod | ScaledNetwork, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device
+) -> np.ndarray:
     estimate = model(*_batch(lr_hsi, hr_msi, device))
-    expected = (1, len(lr_hsi), *hr_msi.shape[1:])
-    if tuple(estimate.shape) != expected:
-        raise UserError(f"forward returned shape {tuple(estimate.shape)} instead of {expected}")
+    check_estimate(estimate, (1, len(lr_hsi), *hr_msi.shape[1:]))
     if not torch.isfinite(estimate).all():
         raise UserError(f"forward returned {int((~torch.isfinite(estimate)).sum())} NaN or infinite values")
     return estimate[0].float().cpu().numpy()
 
 
 def _batch(lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device) -> list[torch.Tensor]:
-    return [torch.from_numpy(np.array(image)).to(device)[None] for image in (lr_hsi, hr_msi)]
+    return [torch.from_numpy(np.array(image, np.float32)).to(device)[None] for image in (lr_hsi, hr_msi)]
 
 
 def _write_zeros(target: Path, shape: tuple[int, ...]) -> None:
-    """Write an image of zeros, not a sparse file: where the disk is full, this says so; writing to a map is killed."""
+    """Write a file of zeros. It is not sparse, because writing to the map of a sparse one is fatal on a full disk."""
     with target.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         band = np.zeros(shape[1:], np.float32)
         for _ in range(shape[0]):
-            file.write(band)
+            file.write(band.data)
 
 
 def _pixels_that_fit(
-    model: nn.Module, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device, memory_gb: float
+    model: FusionMethod | ScaledNetwork,
+    lr_hsi: np.ndarray,
+    hr_msi: np.ndarray,
+    device: torch.device,
+    memory_gb: float,
 ) -> int:
-    """HR pixels that can be fused at once; memory is taken to grow with them as on a corner of the scene."""
+    """Return how many HR pixels can be fused at once, each taking as much memory as on a corner of the scene."""
     ratio = hr_msi.shape[1] // lr_hsi.shape[1]
     side = _to_multiple(PROBE, math.lcm(ratio, model.grid))
     corner = lr_hsi[:, : side // ratio, : side // ratio], hr_msi[:, :side, :side]
@@ -148,9 +165,9 @@ def _pixels_that_fit(
 
 
 def _windows(
-    model: nn.Module, lr_shape: tuple[int, ...], hr_shape: tuple[int, ...], most: int
+    model: FusionMethod | ScaledNetwork, lr_shape: tuple[int, ...], hr_shape: tuple[int, ...], most: int
 ) -> list[tuple[Window, Window]]:
-    """Tiles of at most `most` HR pixels, frame included: the windows that they yield, and those with their frames."""
+    """Cut the scene into tiles of at most `most` HR pixels, frame included; returns each without and with its frame."""
     height, width = hr_shape[1:]
     if height * width <= most:
         whole = slice(0, height), slice(0, width)
@@ -177,13 +194,19 @@ def _windows(
                 "more memory (memory_gb)"
             )
         )
-    pairs = [tuple(zip(*rows_and_columns, strict=True)) for rows_and_columns in product(down, across)]
-    logger.info("fusing in %d tiles with a frame of %d pixels", len(pairs), frame)
-    return pairs
+    tiles = [
+        ((rows, columns), (framed_rows, framed_columns))
+        for (rows, framed_rows), (columns, framed_columns) in product(down, across)
+    ]
+    logger.info("fusing in %d tiles with a frame of %d pixels", len(tiles), frame)
+    return tiles
 
 
 def _cut(length: int, most: int, frame: int, step: int) -> list[tuple[slice, slice]]:
-    """Cut a side into equal runs, alone and with their frames of at most `most` pixels; empty where none fits."""
+    """Cut a side into equal runs of at most `most` pixels, frames included; returns each without and with its frame.
+
+    Where no run fits, the list is empty.
+    """
     if length <= most:
         return [(slice(0, length), slice(0, length))]
     longest = (most - 2 * frame) // step * step

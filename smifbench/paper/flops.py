@@ -10,13 +10,9 @@ import pandas as pd
 from smifbench import plugins
 from smifbench.evaluation.cost import count_macs, count_macs_thop, count_parameters
 from smifbench.fusion import build
-from smifbench.paper.published import load_published
+from smifbench.paper.layout import DATASETS, FLOPS, RATIOS
+from smifbench.paper.published import published_tflops
 from smifbench.problem import FusionProblem
-
-SETTINGS = {"cave": (31, 3, 512), "harvard": (31, 3, 1024), "wdcm": (191, 10, 128)}
-"""Bands, MSI bands and side of the test image of each of the paper's data sets."""
-
-RATIOS = (4, 8)
 
 
 def paper_cost() -> pd.DataFrame:
@@ -30,23 +26,21 @@ def paper_cost() -> pd.DataFrame:
     """
     rows = [
         _count(method, dataset, ratio)
-        for dataset in SETTINGS
+        for dataset in DATASETS
         for ratio in RATIOS
         for method in plugins.names("methods")
         if plugins.method_class(method).trainable
     ]
     counted = pd.DataFrame(rows)
-    published = load_published().query("table <= 3 and variant == 'default'")
-    counted = counted.merge(
-        published[["dataset", "ratio", "method", "published_tflops"]], on=["dataset", "ratio", "method"], how="left"
-    )
+    keys = counted[["dataset", "ratio", "method"]].itertuples(index=False, name=None)
+    counted[FLOPS] = [published_tflops(*key) for key in keys]
     counted["explanation"] = [_explain(row, counted) for row in counted.itertuples()]
     return counted
 
 
 def _count(method: str, dataset: str, ratio: int) -> dict:
-    bands, msi_bands, side = SETTINGS[dataset]
-    network = build.build_method(method, FusionProblem(bands, msi_bands, ratio))
+    data = DATASETS[dataset]
+    network, side = build.build_method(method, FusionProblem(data.bands, data.msi_bands, ratio)), data.side
     return {
         "dataset": dataset,
         "ratio": ratio,

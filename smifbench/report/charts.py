@@ -1,6 +1,6 @@
-"""Charts of numbers, which the SMIF-NET paper lacks; each function draws from tidy frames and returns a figure.
+"""Charts of accuracy, cost, training, bands, scenes and ranks. Each function takes a frame and returns a figure.
 
-`looks` maps a method's title to its colour, dash and marker (`smifbench.report.pictures.styles`). Frames that
+`looks` maps a method's title to its colour, dash and marker (`smifbench.report.style`). Frames that
 were prepared for a chart name methods by `title` and settings (a data set and ratio) by `setting`.
 """
 
@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from smifbench.report.pictures import COLUMNS, STYLE, WIDTH, Looks
+from smifbench.report.style import COLOURS, COLUMNS, STYLE, WIDTH, Looks
 
-CLIQUE = "#0072B2"
+CLIQUE = COLOURS[0]
+"""Colour of the bars that join methods."""
 
 
 def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks) -> Figure:
-    """Mean PSNR of every network against `x` on a log axis, the bubble's area by `size`; a panel for each setting.
+    """Mean PSNR of every network against `x` on a log axis, the marker's area by `size`; a panel for each setting.
 
     Parameters
     ----------
@@ -42,8 +43,8 @@ def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks)
                 getattr(row, x) / units[x],
                 row.psnr,
                 s=area,
-                c=look["color"],
-                marker=look["marker"],
+                c=look.colour,
+                marker=look.marker,
                 alpha=0.75,
                 edgecolors="k",
                 linewidths=0.5,
@@ -64,8 +65,8 @@ def training_curves(histories: pd.DataFrame, looks: Looks) -> Figure:
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
         for title, history in rows.groupby("title", sort=False):
-            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **_line(looks[title]))
-        # The first steps would squeeze what matters into the upper edge.
+            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **looks[title].line)
+        # Over the whole range, the low values of the first steps would flatten the rest of the curves.
         axis.set_ylim(bottom=np.nanquantile(rows.val_psnr, 0.1))
 
     return _panels(histories, draw, looks, "fraction of the training budget", "validation PSNR (dB)")
@@ -76,13 +77,13 @@ def band_psnr(bands: pd.DataFrame, looks: Looks) -> Figure:
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
         for title, curve in rows.sort_values("nm", kind="stable").groupby("title", sort=False):
-            axis.plot(curve.nm, curve.psnr, linewidth=1, **_line(looks[title]))
+            axis.plot(curve.nm, curve.psnr, linewidth=1, **looks[title].line)
 
     return _panels(bands, draw, looks, "wavelength (nm)", "PSNR (dB)")
 
 
 def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
-    """PSNR of every test scene and seed, a line of points for each method with a bar at the median.
+    """PSNR of every test scene and seed: a row of points for each method, with a bar at the median.
 
     `scores` holds `setting`, `title`, `psnr`.
     """
@@ -92,7 +93,7 @@ def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
         for place, title in enumerate(titles):
             values = rows.psnr[rows.title == title]
             look = looks[title]
-            axis.scatter(values, np.full(len(values), place), s=14, c=look["color"], marker=look["marker"], alpha=0.6)
+            axis.scatter(values, np.full(len(values), place), s=14, c=look.colour, marker=look.marker, alpha=0.6)
             axis.plot([values.median()] * 2, [place - 0.35, place + 0.35], color="k", linewidth=1.2)
         axis.set(yticks=range(len(titles)), yticklabels=titles, ylim=(len(titles) - 0.4, -0.6))
         axis.tick_params(axis="y", length=0)
@@ -103,7 +104,8 @@ def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
 def critical_difference(ranks: Mapping[str, float], difference: float) -> Figure:
     """Mean ranks of the methods (1 is the best) on a line; a bar joins methods that do not differ significantly.
 
-    Demsar, Journal of Machine Learning Research 7, 2006. `difference` is that between mean ranks which is significant.
+    Demsar, Journal of Machine Learning Research 7, 2006. `difference` is the smallest significant difference of mean
+    ranks.
     """
     ordered = sorted(ranks.items(), key=lambda item: item[1])
     groups = _cliques([rank for _, rank in ordered], difference)
@@ -140,17 +142,13 @@ def critical_difference(ranks: Mapping[str, float], difference: float) -> Figure
 
 
 def _cliques(ranks: list[float], difference: float) -> list[tuple[int, int]]:
-    """First and last place of every longest stretch of sorted `ranks` that spans no more than `difference`."""
+    """First and last index of the methods that a bar joins: the longest runs of sorted `ranks` within `difference`."""
     found: list[tuple[int, int]] = []
     for start in range(len(ranks)):
         stop = max(place for place in range(start, len(ranks)) if ranks[place] - ranks[start] <= difference)
         if stop > start and (not found or stop > found[-1][1]):
             found.append((start, stop))
     return found
-
-
-def _line(look: Mapping) -> dict:
-    return {key: look[key] for key in ("color", "linestyle")}
 
 
 def _panels(
@@ -163,7 +161,7 @@ def _panels(
     marks: bool = False,
     height: float = 2.3,
 ) -> Figure:
-    """Two panels a row, one for each setting, with one legend of the methods below: of marks, or else of lines."""
+    """Draw a panel for each setting, two side by side, above one legend of the methods, of markers or else of lines."""
     groups = list(rows.groupby("setting", sort=False))
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
@@ -177,8 +175,8 @@ def _panels(
             draw(axis, group)
             axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
             axis.grid()
-        unused = "linestyle" if marks else "marker"
-        handles = [Line2D([], [], label=title, **{**looks[title], unused: ""}) for title in legend]
+        shown = {title: {**looks[title].mark, "linestyle": ""} if marks else looks[title].line for title in legend}
+        handles = [Line2D([], [], label=title, **look) for title, look in shown.items()]
         if handles:
             figure.legend(handles=handles, loc="outside lower center", ncols=COLUMNS, title=note, title_fontsize=7)
     return figure

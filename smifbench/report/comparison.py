@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from smifbench.degradation.pairs import load_pairs, load_problem
+from smifbench.errors import UserError
+from smifbench.report.titles import method_titles
 from smifbench.run import Run
 
 RGB_NM = (640.0, 550.0, 460.0)
@@ -36,7 +38,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """What a figure of it is of."""
+        """Scene and ratio, for the titles of figures."""
         return f"{self.scene}, ratio {self.ratio}"
 
     def band(self, nm: float) -> int:
@@ -53,16 +55,16 @@ class Comparison:
         return np.mean([np.asarray(band, np.float64) for band in self.reference], axis=0)
 
     def detail_box(self, side: int | None = None) -> tuple[int, int, int]:
-        """Top, left and side of the square where the reference's mean image has most edges; no method has a say."""
+        """Top, left and side of the square where the reference's mean image has most edges."""
         image = self.mean_image()
         edges = sum(np.abs(slope) for slope in np.gradient(image))
         side = min(side or max(8, min(image.shape) // 4), *image.shape)
         corners = product(*(range(0, length - side + 1, max(1, side // 4)) for length in image.shape))
-        top, left = max(corners, key=lambda corner: crop(edges, *corner, side).mean())
+        top, left = max(corners, key=lambda corner: crop(edges, corner[0], corner[1], side).mean())
         return top, left, side
 
     def random_pixels(self, count: int) -> list[tuple[int, int]]:
-        """Rows and columns of pixels drawn from the brighter half; the scene's name alone decides which."""
+        """Rows and columns of pixels drawn from the brighter half of the scene, always the same for a scene's name."""
         image = self.mean_image()
         bright = np.argwhere(image >= np.median(image))
         drawn = np.random.default_rng(zlib.crc32(self.scene.encode())).choice(len(bright), count, replace=False)
@@ -124,17 +126,19 @@ def _load(runs: list[Run], results: Path, pairs: Path, experiment: Mapping) -> C
     first = runs[0]
     folder = pairs / experiment["datasets"][first.dataset]["data"] / first.protocol / f"x{first.ratio}"
     pair = load_pairs(folder, "test")[0]
-    files = {
-        experiment["methods"][f"{run.method}/{run.variant}"]["title"]: results / "runs" / run.folder / "fused"
+    titles = method_titles(experiment)
+    estimates = {
+        titles[f"{run.method}/{run.variant}"]: results / "runs" / run.folder / "fused" / f"{pair.scene}.npy"
         for run in runs
     }
-    estimates = _Cubes({title: fused / f"{pair.scene}.npy" for title, fused in files.items()})
     wavelengths = load_problem(folder).wavelengths_nm
-    return Comparison(first.dataset, first.ratio, pair.scene, wavelengths, pair.hr_hsi, estimates)
+    if wavelengths is None:
+        raise UserError(f"the pairs in {folder} have no wavelengths; delete the folder and run snakemake")
+    return Comparison(first.dataset, first.ratio, pair.scene, wavelengths, pair.hr_hsi, _Cubes(estimates))
 
 
 class _Cubes(Mapping):
-    """Cubes by name, each opened when it is asked for, so that one grid's cubes never are in memory together."""
+    """Cubes by name, each opened when it is asked for, so that they are never all in memory together."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self.files = files

@@ -1,4 +1,4 @@
-"""The LaTeX document that holds an experiment's tables and figures."""
+"""Writes the LaTeX document with all tables and figures of an experiment, and compiles it."""
 
 import logging
 import re

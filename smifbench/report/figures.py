@@ -1,6 +1,6 @@
-"""Which figures an experiment has, and the rows and images that they show."""
+"""Draws the figures of an experiment: their names and captions, and the rows and images that each shows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from smifbench.evaluation.results import load_results
 from smifbench.evaluation.significance import ranks
-from smifbench.report import charts, pictures
+from smifbench.paper.layout import COLOUR_DATASET, FIGURE_RATIO, GREY_DATASET
+from smifbench.report import charts, pictures, style
 from smifbench.report.comparison import Comparison, load_comparisons
+from smifbench.report.titles import method_titles, named
 from smifbench.run import Run
 from smifbench.system.files import read_json, replacing_folder
 
@@ -37,9 +39,6 @@ CAPTIONS = {
 }
 """Figures by file name, in order, with their captions."""
 
-COLOUR_SET, GREY_SET, RATIO = "cave", "wdcm", 8
-"""Data sets of the paper's Figures 2 and 3 and of its Figures 4 and 5, and the ratio of all its figures."""
-
 
 def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     """Draw all figures of the experiment in the folder `results` into the folder `target`.
@@ -49,31 +48,31 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     `pairs` is the folder of all simulated pairs. A figure without data is left out.
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
-    looks = pictures.styles([about["title"] for about in experiment["methods"].values()])
+    looks = style.styles(method_titles(experiment).values())
     comparisons = at_one_ratio(load_comparisons(results, pairs, experiment, metrics))
     metrics = named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment)
     cost = named(pd.read_csv(results / "cost.csv"), experiment)
     histories = _histories(results, metrics, experiment["seeds"][0])
     with replacing_folder(target) as folder:
         for name, figure in chain(_images(comparisons, looks), _charts(metrics, cost, histories, looks)):
-            pictures.save(figure, folder, name)
+            style.save(figure, folder, name)
 
 
 def at_one_ratio(comparisons: list[Comparison]) -> list[Comparison]:
-    """One comparison for each data set: at the paper's ratio, or else at the highest."""
-    by_ratio = sorted(comparisons, key=lambda comparison: (comparison.ratio == RATIO, comparison.ratio))
+    """Choose one comparison for each data set: that at the paper's ratio, or else at the highest."""
+    by_ratio = sorted(comparisons, key=lambda comparison: (comparison.ratio == FIGURE_RATIO, comparison.ratio))
     chosen = {comparison.dataset: comparison for comparison in by_ratio}
     return [chosen[dataset] for dataset in dict.fromkeys(comparison.dataset for comparison in comparisons)]
 
 
 def colour_and_grey(comparisons: list[Comparison]) -> tuple[Comparison, Comparison]:
-    """Comparisons that the figures show in colour and in grey: the paper's, or else the first and the last."""
+    """Choose the comparisons to show in colour and in grey: the paper's data sets, or else the first and the last."""
     by_dataset = {comparison.dataset: comparison for comparison in comparisons}
-    return by_dataset.get(COLOUR_SET, comparisons[0]), by_dataset.get(GREY_SET, comparisons[-1])
+    return by_dataset.get(COLOUR_DATASET, comparisons[0]), by_dataset.get(GREY_DATASET, comparisons[-1])
 
 
-def _images(comparisons: list[Comparison], looks: pictures.Looks) -> Iterator[tuple[str, Figure]]:
-    """Figures of images, by name."""
+def _images(comparisons: list[Comparison], looks: style.Looks) -> Iterator[tuple[str, Figure]]:
+    """Yield the names and figures of images."""
     if not comparisons:
         return
     colour, grey = colour_and_grey(comparisons)
@@ -86,9 +85,9 @@ def _images(comparisons: list[Comparison], looks: pictures.Looks) -> Iterator[tu
 
 
 def _charts(
-    metrics: pd.DataFrame, cost: pd.DataFrame, histories: pd.DataFrame, looks: pictures.Looks
+    metrics: pd.DataFrame, cost: pd.DataFrame, histories: pd.DataFrame, looks: style.Looks
 ) -> Iterator[tuple[str, Figure]]:
-    """Charts of those numbers that there are, by name."""
+    """Yield the names and figures of charts; a chart without data is left out."""
     scored, ranked = metrics[metrics.status == "ok"], ranks(metrics).dropna()
     points = _points(scored, cost)
     if len(points):
@@ -105,21 +104,6 @@ def _charts(
         yield "critical_difference", charts.critical_difference(mean_ranks, difference)
 
 
-def named(rows: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
-    """Add what charts and the report print: `title` of the method, `dataset_title`, and `setting`, which has the ratio.
-
-    What the experiment does not hold keeps its name.
-    """
-    keys = rows.method + "/" + rows.variant
-    titles = keys.map({key: about["title"] for key, about in experiment["methods"].items()})
-    datasets = rows.dataset.map({name: about["title"] for name, about in experiment["datasets"].items()})
-    return rows.assign(
-        title=titles.fillna(keys.str.removesuffix("/default")),
-        dataset_title=(datasets := datasets.fillna(rows.dataset)),
-        setting=datasets + ", ratio " + rows.ratio.astype(str),
-    )
-
-
 def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """Mean PSNR, parameters and multiply-adds of every network that was counted."""
     keys = ["setting", "title"]
@@ -128,7 +112,7 @@ def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 
 
 def _histories(results: Path, metrics: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Training histories of the first seed's runs that validated anything."""
+    """Training histories of the runs of one seed, of those that have validation scenes."""
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
     runs = metrics[(metrics.status == "ok") & (metrics.seed == seed)].drop_duplicates(keys)
     histories = [

@@ -1,4 +1,4 @@
-"""LaTeX in the form of a journal's tables: booktabs rules, siunitx columns, marks that keep the alignment."""
+"""Sets tables in LaTeX: rules of booktabs, numbers aligned at the decimal point by siunitx, best values marked."""
 
 import math
 import re
@@ -9,10 +9,10 @@ from typing import NamedTuple
 import pandas as pd
 
 PACKAGES = ("amssymb", "booktabs", "siunitx", "xcolor")
-"""What a document must load to take these tables in; siunitx of version 3."""
+"""LaTeX packages that a document with these tables must load; siunitx in version 3."""
 
 SETUP = r"\sisetup{mode=match,propagate-math-font,reset-text-series=false,retain-explicit-plus}"
-"""Numbers in the text's font, which a bold cell makes bold."""
+"""Settings of siunitx that print numbers in the font of the text, bold in a bold cell."""
 
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -49,7 +49,7 @@ MISSING = Cell("--")
 
 
 def escape(text: str) -> str:
-    """Return `text` with LaTeX's special characters escaped, and "?" for what its Latin fonts lack."""
+    """Return `text` with LaTeX's special characters escaped, and "?" for characters that its Latin fonts lack."""
     return re.sub(r"[^\x20-\x7e\u00a0-\u017f‘’“”…]", "?", text.translate(SPECIAL))
 
 
@@ -145,7 +145,7 @@ def table(caption: str, body: Sequence[str], notes: Sequence[str] = (), separati
 
 
 def _column(cells: Sequence[Cell]) -> tuple[str, list[str]]:
-    """Specify a column that fits all cells, and print them."""
+    """Return the column's LaTeX specification, wide enough for all cells, and the cells as LaTeX."""
     numbers = [(cell, found) for cell in cells if (found := DIGITS.fullmatch(cell.text))]
     if not numbers:
         return "c", [cell.text + _hung(cell) for cell in cells]
@@ -169,7 +169,7 @@ def _print(cell: Cell, widest: Cell) -> str:
     if cell.mark not in ("second", "doubtful"):
         start = {"best": r"\bfseries ", "published": r"\color{gray} "}.get(cell.mark, "")
         return start + cell.text + (f" {{{spread}{hung}}}" if spread or hung else "")
-    # siunitx centres what is no number: phantoms make the cell as wide as its column.
+    # siunitx centres a cell that is no plain number; phantoms as wide as the missing digits align its decimal point.
     whole, decimals = widest.text.split(".")
     left = "0" * (len(whole) - len(found["whole"]))
     right = "0" * (len(decimals) - len(found["decimals"] or ""))

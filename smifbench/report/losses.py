@@ -1,13 +1,9 @@
-"""Robustness in numbers and curves: how much of its accuracy each method loses where images arise otherwise."""
+"""How much accuracy each method loses under protocols and ratios that it was not trained for: a table and curves."""
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -16,7 +12,8 @@ from matplotlib.figure import Figure
 from smifbench import plugins
 from smifbench.errors import UserError
 from smifbench.report import latex
-from smifbench.report.pictures import STYLE, WIDTH, save
+from smifbench.report.style import STYLE, WIDTH, save, styles
+from smifbench.report.titles import variant_title
 from smifbench.system.files import replacing, replacing_folder, write_text
 
 FAMILIES = {
@@ -28,20 +25,18 @@ FAMILIES = {
     "SNR of MSI": ("snr_msi_db",),
     "response": ("response", "response_shift_nm"),
 }
-"""Kinds of change, and the fields of a protocol that belong to them; a protocol with several counts for the first."""
+"""Kinds of tests and the fields of a protocol that they change; a test that changes several counts for the first."""
 
 PRESETS, RATIO = "other protocols", "ratio"
 UNITS = {"snr_hsi_db": " dB", "snr_msi_db": " dB", "response_shift_nm": " nm"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("-", "--", ":")
-COLUMNS = 3
-"""Panels beside each other."""
+PANELS = 3
+"""Panels side by side."""
 
 METHOD = ["dataset", "trained_on", "method", "variant"]
 
 
 class Test(NamedTuple):
-    """What a test changes: its kind, and how an axis calls it."""
+    """A test: the kind of its change ("" for the protocol of the training), and its label on an axis."""
 
     family: str
     label: str
@@ -88,7 +83,7 @@ def spread(rows: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     rows
-        Rows as `smifbench.robustness` writes them.
+        Rows as the step `robustness` writes them.
 
     Returns
     -------
@@ -103,12 +98,12 @@ def spread(rows: pd.DataFrame) -> pd.DataFrame:
         levels = {tests[row.protocol, row.ratio, row.trained_on]: row.psnr for row in part.itertuples()}
         trained = next(psnr for test, psnr in levels.items() if not test.family)
         losses = {test: trained - psnr for test, psnr in levels.items() if test.family and not math.isnan(psnr)}
-        worst = max(losses, key=losses.get, default=None)
+        worst = max(losses, key=lambda test: losses[test], default=None)
         record = dict(zip(METHOD, key, strict=True)) | {
             "title": _title(*key[2:]),
             "psnr": trained,
             "mean_loss": sum(losses.values()) / len(losses) if losses else math.nan,
-            "worst_loss": losses.get(worst, math.nan),
+            "worst_loss": losses[worst] if worst else math.nan,
             "worst_test": f"{worst.family}: {worst.label}" if worst else "",
         }
         for family in dict.fromkeys(test.family for test in tests.values() if test.family):
@@ -137,7 +132,7 @@ def to_latex(found: pd.DataFrame) -> str:
 
 
 def curves(rows: pd.DataFrame) -> Figure:
-    """PSNR of every method over the tests of each kind, in dB above (below) that under the protocol of the training.
+    """Curves of every method over the tests of each kind: PSNR minus that under the protocol of the training, in dB.
 
     `rows` are those of one data set and training. Every panel has a scale of its own.
     """
@@ -145,11 +140,11 @@ def curves(rows: pd.DataFrame) -> Figure:
     tests = {key: test for key, test in _tests(rows).items() if _at(means, key).notna().any()}
     trained = next(_at(means, key) for key, test in tests.items() if not test.family)
     families = list(dict.fromkeys(test.family for test in tests.values() if test.family))
-    looks = _looks(means)
+    looks = styles(means[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None))
     with plt.rc_context(STYLE):
-        lines = -(-len(families) // COLUMNS)
+        lines = -(-len(families) // PANELS)
         figure, axes = plt.subplots(
-            lines, COLUMNS, figsize=(WIDTH, 2 * lines + 0.7), squeeze=False, layout="constrained"
+            lines, PANELS, figsize=(WIDTH, 2 * lines + 0.7), squeeze=False, layout="constrained"
         )
         for axis in axes.flat[len(families) :]:
             axis.axis("off")
@@ -158,7 +153,9 @@ def curves(rows: pd.DataFrame) -> Figure:
             changes = [_at(means, key) - trained for key in shown]
             for method, look in looks.items():
                 heights = [change.get(method, math.nan) for change in changes]
-                axis.plot(heights, linewidth=0.9, markersize=2.5, label=_title(*method), **look)
+                axis.plot(
+                    heights, linewidth=0.9, markersize=2.5, label=_title(*method), **look.line, marker=look.marker
+                )
             axis.set_xticks(
                 range(len(shown)), [test.label for test in shown.values()], rotation=35, ha="right", fontsize=6
             )
@@ -179,7 +176,7 @@ def _at(means: pd.DataFrame, key: tuple[str, int, str]) -> pd.Series:
 
 
 def _tests(rows: pd.DataFrame) -> dict[tuple[str, int, str], Test]:
-    """Every test in the order of the rows, by protocol, ratio and training; the training's own has no family."""
+    """Every test by protocol, ratio and training, in the order of the rows."""
     keys = rows[["protocol", "ratio", "trained_on"]].drop_duplicates()
     return {key: _describe(*key) for key in keys.itertuples(index=False, name=None)}
 
@@ -213,18 +210,4 @@ def _mean_psnr(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _title(method: str, variant: str) -> str:
-    title = plugins.method_class(method).title
-    return title if variant == "default" else f"{title} {variant.replace('_', ' ')}"
-
-
-def _looks(means: pd.DataFrame) -> dict[tuple[str, str], dict]:
-    """Colour and dashes of every method: one of 18 looks."""
-    names = list(means[["method", "variant"]].drop_duplicates().itertuples(index=False, name=None))
-    return {
-        name: {
-            "color": COLOURS[index % len(COLOURS)],
-            "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-            "marker": "os^"[index // len(COLOURS) % len(DASHES)],
-        }
-        for index, name in enumerate(names)
-    }
+    return variant_title(plugins.method_class(method).title, variant)

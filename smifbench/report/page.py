@@ -6,20 +6,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
 
+from smifbench.evaluation import significance
 from smifbench.evaluation.columns import CELL
-from smifbench.evaluation.results import load_results, seed_means
-from smifbench.evaluation.significance import REFERENCE, claims, intervals, significance
+from smifbench.evaluation.results import RETRY, load_results, log_of, run_of, seed_means
 from smifbench.metrics import METRICS
-from smifbench.paper.audit import FLOPS, audit
+from smifbench.paper import layout
+from smifbench.paper.audit import audit
 from smifbench.report.comparison import load_comparisons
-from smifbench.report.figures import CAPTIONS, named
+from smifbench.report.figures import CAPTIONS
 from smifbench.report.latex import mark_best
-from smifbench.report.pictures import styles
-from smifbench.report.tables import PAPER_DATASETS, PAPER_TITLES
+from smifbench.report.style import styles
+from smifbench.report.titles import dataset_titles, method_titles, named, title_of
 from smifbench.report.viewer import error_colours, view
 from smifbench.system.files import read_json, write_text
 from smifbench.system.identity import code_id
@@ -27,32 +29,38 @@ from smifbench.system.identity import code_id
 TEMPLATES = Path(__file__).with_name("templates")
 
 CONTROL = "gsa"
-"""The linear method that a trained network must beat to count as trained."""
+"""A linear method; the page names the networks that lie below it."""
 
 SETTING = ["dataset", "protocol", "ratio"]
 
 
 @dataclass(frozen=True)
 class Column:
-    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells."""
+    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells.
+
+    Columns of the class "place" say what a row is of; a narrow screen has them in small print below the row's title.
+    """
 
     label: str
     digits: int | None = None
     css: str = ""
 
 
-PLACE = {"title": Column("Method"), "dataset_title": Column("Data set"), "ratio": Column("Ratio", 0)}
-PROTOCOL = {"protocol": Column("Protocol")}
+PLACE = {
+    "title": Column("Method"),
+    "dataset_title": Column("Data set", css="place"),
+    "ratio": Column("Ratio", 0, "place"),
+}
+PROTOCOL = {"protocol": Column("Protocol", css="place")}
 
 BOARD = (
     PLACE
     | PROTOCOL
     | {
         name: Column(
-            f"{metric.label.removesuffix(' (paper)')}{f' ({metric.unit})' if metric.unit else ''} "
-            f"{'↑' if metric.higher_better else '↓'}",
+            f"{metric.symbol}{f' ({metric.unit})' if metric.unit else ''}\u00a0{'↑' if metric.higher_better else '↓'}",
             metric.digits,
-            "paper" if name.startswith("paper_") else "wald",
+            metric.convention,
         )
         for name, metric in METRICS.items()
     }
@@ -60,7 +68,7 @@ BOARD = (
 )
 
 AUDIT = PLACE | {
-    "table": Column("Table", 0),
+    "table": Column("Table", 0, "place"),
     "metric_label": Column("Metric"),
     "published": Column("Published", 4),
     "ours": Column("Measured", 4),
@@ -69,7 +77,7 @@ AUDIT = PLACE | {
     "reason": Column("Reason", css="long"),
 }
 
-STATISTICS = (
+INTERVALS = (
     PLACE
     | PROTOCOL
     | {
@@ -77,22 +85,26 @@ STATISTICS = (
         "interval": Column("95 % interval"),
         "scenes": Column("Scenes", 0),
         "seeds": Column("Seeds", 0),
-        "median_difference": Column("Difference (dB)", 2),
-        "pairs": Column("Pairs", 0),
-        "p_holm": Column("p (Holm)", 4),
-        "verdict": Column("Verdict", css="long"),
     }
 )
 
+TESTS = {
+    "median_difference": Column("Difference (dB)", 2),
+    "pairs": Column("Pairs", 0),
+    "p_holm": Column("p (Holm)", 4),
+    "verdict": Column("Verdict", css="long"),
+}
+"""Columns of the statistics where there are rows of the reference."""
+
 COST = PLACE | {
-    "size": Column("Size"),
+    "size": Column("Size", css="place"),
     "params_millions": Column("Parameters (10⁶)", 3),
     "gmacs": Column("MACs (10⁹)", 3),
     "gmacs_thop": Column("thop (10⁹)", 3),
     "published_tflops": Column("Published (10¹²)", 3),
     "latency_ms": Column("Latency (ms)", 1),
     "peak_memory_mb": Column("Peak memory (MB)", 1),
-    "device": Column("Device"),
+    "device": Column("Device", css="long"),
 }
 
 DATA = {
@@ -112,13 +124,16 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
     metrics, cost = named(metrics, experiment), named(pd.read_csv(results / "cost.csv"), experiment)
     audited = _audited(metrics, cost, experiment)
+    tested = significance.has_rows(metrics, significance.reference_of(experiment))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     page = environment.get_template("report.html.j2").render(
         experiment=experiment,
-        untrained=_untrained(metrics, experiment),
-        failures=metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"]).to_dict("records"),
+        paper=layout.NAME,
+        below_control=_below_control(metrics, experiment),
+        failures=_failures(metrics, results),
+        retry=RETRY,
         board=_board(metrics),
         audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
         audit_counts=audited.status.value_counts().to_dict(),
@@ -126,8 +141,14 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
         error_colours=error_colours(),
         figures=_figures(results / "figures"),
         cost=_table(_printed_cost(cost), COST, ["dataset_title", "ratio"]),
-        claims=_claims(metrics, experiment),
-        statistics=_table(_statistics(metrics, experiment), STATISTICS, ["dataset_title", "ratio", "protocol"]),
+        reference=title_of(experiment, significance.reference_of(experiment)),
+        tested=tested,
+        claims=_claims(metrics, experiment) if tested else [],
+        statistics=_table(
+            _statistics(metrics, experiment),
+            INTERVALS | (TESTS if tested else {}),
+            ["dataset_title", "ratio", "protocol"],
+        ),
         robustness=_robustness(results / "robustness.csv"),
         provenance=_provenance(experiment, metrics),
         data=_table(metrics.drop_duplicates([*SETTING, "scene"]), DATA, []),
@@ -152,6 +173,11 @@ def _table(frame: pd.DataFrame, columns: Mapping[str, Column], choices: Sequence
         "rows": [
             {
                 "title": row.get("title", ""),
+                "place": ", ".join(
+                    f"{column.label.lower()} {row[name]}" if column.digits == 0 else str(row[name])
+                    for name, column in columns.items()
+                    if column.css == "place"
+                ),
                 "choices": {choice: str(row[choice]) for choice in choices},
                 "cells": [
                     {
@@ -168,7 +194,7 @@ def _table(frame: pd.DataFrame, columns: Mapping[str, Column], choices: Sequence
     }
 
 
-def _text(value: object, digits: int | None) -> str:
+def _text(value: Any, digits: int | None) -> str:
     if value is None:
         return "–"
     if digits is None:
@@ -197,15 +223,15 @@ def _audited(metrics: pd.DataFrame, cost: pd.DataFrame, experiment: Mapping) -> 
     """Rows of the audit with the names, decimals and units of the paper's cells."""
     rows = audit(metrics, cost, experiment)
     known = {
-        "datasets": {name: {"title": title} for name, title in PAPER_DATASETS.items()} | experiment["datasets"],
-        "methods": {f"{name}/default": {"title": title} for name, title in PAPER_TITLES.items()}
+        "datasets": {name: {"title": data.title} for name, data in layout.DATASETS.items()} | experiment["datasets"],
+        "methods": {f"{name}/default": {"title": title} for name, title in layout.METHODS.items()}
         | experiment["methods"],
     }
-    labels = {name: metric.label.removesuffix(" (paper)") for name, metric in METRICS.items()} | {FLOPS: "FLOPs (10¹²)"}
+    labels = {name: metric.symbol for name, metric in METRICS.items()} | {layout.FLOPS: "FLOPs (10¹²)"}
     return named(rows, known).assign(
         metric_label=rows.metric.map(labels),
         published_text=_rounded(rows.published, rows.decimals),
-        ours_text=_rounded(rows.ours, rows.decimals + (rows.metric == FLOPS)),  # as the paper cuts digits off
+        ours_text=_rounded(rows.ours, rows.decimals + (rows.metric == layout.FLOPS)),  # as the paper cuts digits off
         interval=_interval(rows.low, rows.high, rows.decimals),
         status_mark=rows.status.str.replace(" ", "-"),
     )
@@ -223,9 +249,9 @@ def _interval(low: pd.Series, high: pd.Series, digits: Sequence[int]) -> list[st
 def _views(results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame) -> list[dict]:
     """Images and cubes of every data set and ratio."""
     comparisons = load_comparisons(results, pairs, experiment, metrics)
-    looks = styles([about["title"] for about in experiment["methods"].values()])
+    looks = styles(method_titles(experiment).values())
     return [
-        {"title": f"{experiment['datasets'][comparison.dataset]['title']}, {comparison.title}"}
+        {"title": f"{dataset_titles(experiment)[comparison.dataset]}, {comparison.title}"}
         | view(comparison, len(comparisons), looks)
         for comparison in comparisons
     ]
@@ -242,26 +268,37 @@ def _figures(folder: Path) -> list[dict]:
 
 def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
     height, width = (cost[side].astype("Int64").astype("string") for side in ("height", "width"))
-    return cost.assign(size=height + " × " + width, params_millions=(cost.params / 1e6).where(cost.params > 0))
+    return cost.assign(
+        size=height + "\u00a0×\u00a0" + width, params_millions=(cost.params / 1e6).where(cost.params > 0)
+    )
+
+
+def _failures(metrics: pd.DataFrame, results: Path) -> list[dict]:
+    """Rows of the runs that have no result, those that failed with their logs."""
+    rows = metrics[metrics.status != "ok"].drop_duplicates([*CELL, "seed"])
+    runs = [run_of(row) for row in rows.itertuples()]
+    return [
+        row | {"log": log_of(results, run) if row["status"] == "failed" else ""}
+        for row, run in zip(rows.to_dict("records"), runs, strict=True)
+    ]
 
 
 def _statistics(metrics: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
     """Mean PSNR of every cell with its interval, and the test against the reference where there is one."""
-    rows, tested = intervals(metrics), ["median_difference", "pairs", "p_holm", "verdict"]
-    if REFERENCE in set(metrics.method):
-        rows = rows.merge(significance(metrics)[[*CELL, *tested]], on=CELL, how="left")
-    else:
-        rows = rows.reindex(columns=[*rows, *tested])
+    rows, reference = significance.intervals(metrics), significance.reference_of(experiment)
+    if significance.has_rows(metrics, reference):
+        tests = significance.significance(metrics, reference)
+        rows = rows.merge(tests[[*CELL, *TESTS]], on=CELL, how="left")
     rows = rows.assign(interval=_interval(rows.low, rows.high, [2] * len(rows)))
     return named(rows, experiment)
 
 
 def _claims(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
-    """Sentences on the reference method's differences from the others."""
-    if REFERENCE not in set(metrics.method):
-        return []
-    titles = {key: about["title"] for key, about in experiment["methods"].items()}
-    return [sentence for metric in ("psnr", "sam") for sentence in claims(metrics, metric=metric, titles=titles)]
+    """Sentences on the reference's differences from the others."""
+    reference, titles = significance.reference_of(experiment), method_titles(experiment)
+    return [
+        sentence for metric in ("psnr", "sam") for sentence in significance.claims(metrics, reference, metric, titles)
+    ]
 
 
 def _robustness(path: Path) -> dict | None:
@@ -272,22 +309,21 @@ def _robustness(path: Path) -> dict | None:
     return _table(rows, {name: Column(name, 3 if rows[name].dtype.kind == "f" else None) for name in rows}, [])
 
 
-def _untrained(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
-    """Say for each setting which networks do not beat the linear control by PSNR."""
-    sentences = []
+def _below_control(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
+    """Say for each setting by how much networks lie below the linear control, by PSNR."""
+    titles, sentences = method_titles(experiment), []
     for (dataset, protocol, ratio), rows in metrics[metrics.status == "ok"].groupby(SETTING, sort=False):
         means = rows.groupby(["method", "variant"], sort=False).psnr.mean()
         control = means.get((CONTROL, "default"), -math.inf)
         below = [
-            f"{about['title']} ({psnr:.2f} dB)"
+            f"{titles[key]} by {control - psnr:.2f} dB"
             for (method, variant), psnr in means.items()
-            if (about := experiment["methods"][f"{method}/{variant}"])["trainable"] and psnr <= control
+            if experiment["methods"][key := f"{method}/{variant}"]["trainable"] and psnr < control
         ]
         if below:
-            title = experiment["datasets"][dataset]["title"]
             sentences.append(
-                f"Not trained, because the linear control GSA reaches {control:.2f} dB on {title} x{ratio} under "
-                f"{protocol}: {', '.join(below)}."
+                f"On {dataset_titles(experiment)[dataset]} x{ratio} under {protocol}, networks lie below the linear "
+                f"control {title_of(experiment, CONTROL)} ({control:.2f} dB by PSNR): {', '.join(below)}."
             )
     return sentences
 

@@ -1,16 +1,12 @@
-"""Figures of images and spectra, as the SMIF-NET paper has them; each function draws from comparisons.
+"""Figures of images and spectra, of the kinds that the SMIF-NET paper shows. Each function takes comparisons.
 
 All methods of a figure share one stretch or one colour scale, taken from the reference or from all methods together,
-so that what looks different is different. Files are the same byte for byte whenever their data are.
+so that they can be compared by eye. The same data give the same files, byte for byte.
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import cycle
-from pathlib import Path
-
-import matplotlib
-
-matplotlib.use("Agg")
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -20,64 +16,26 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from smifbench.report.comparison import RGB_NM, Comparison
-from smifbench.system.files import replacing
+from smifbench.report.style import COLUMNS, ERROR_MAP, STYLE, WIDTH, Looks
 
 GREY_NM = 860.0
-"""Wavelength of the grey-scale figures: the near infrared, or the band nearest to it."""
+"""Wavelength of the grey-scale figures, in the near infrared; they show the band nearest to it."""
 
-STYLE = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "grid.linewidth": 0.4,
-    "grid.alpha": 0.4,
-    "legend.frameon": False,
-    "legend.fontsize": 7,
-}
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, which people of all colour visions can tell apart."""
-
-LINES = ("-", "--", ":")
-MARKERS = ("o", "s", "^")
-
-WIDTH = 7.2
-"""Inches of a two-column figure."""
-
-DPI = 150
-
-COLUMNS = 6
 GAP = 0.06
 """Inches between images."""
 
-ERROR_MAP = "inferno"
 FRAME = "#F0E442"
+"""Colour of the frame around the magnified square."""
 
 
-Looks = Mapping[str, Mapping[str, str]]
-"""Colour, dash and marker of methods by their titles."""
+@dataclass(frozen=True)
+class Scale:
+    """Colours of 2-D images: matplotlib's colour map, the values of its ends, and what a value is."""
 
-
-def styles(names: Iterable[str]) -> Looks:
-    """Colour, dash and marker of every method, the same in all figures of an experiment."""
-    looks = [
-        {"color": colour, "linestyle": line, "marker": marker}
-        for line, marker in zip(LINES, MARKERS, strict=True)
-        for colour in COLOURS
-    ]
-    return dict(zip(names, cycle(looks), strict=False))
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write `figure` as `<name>.pdf` and `<name>.png` into `folder`, without dates, and close it."""
-    text = {"pdf.fonttype": 42}  # TrueType: text stays text
-    for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-        with replacing(folder / f"{name}{suffix}") as temporary, plt.rc_context(text):
-            figure.savefig(temporary, format=suffix[1:], metadata=metadata, dpi=DPI)
-    plt.close(figure)
+    colours: str
+    low: float
+    high: float
+    label: str
 
 
 def pseudo_colour(comparison: Comparison) -> Figure:
@@ -93,7 +51,7 @@ def grey_scale(comparison: Comparison) -> Figure:
     low, high = (float(limit.squeeze()) for limit in comparison.stretch([band]))
     bands = {name: np.array(cube[band]) for name, cube in comparison.images()}
     caption = f"{comparison.title}: {comparison.wavelengths_nm[band]:.0f} nm"
-    return _gallery(comparison, bands, caption, {"cmap": "gray", "vmin": low, "vmax": high}, "value")
+    return _gallery(comparison, bands, caption, Scale("gray", low, high, "value"))
 
 
 def error_maps(comparison: Comparison, nm: float | None = None) -> Figure:
@@ -110,21 +68,22 @@ def error_maps(comparison: Comparison, nm: float | None = None) -> Figure:
         low, high = comparison.stretch(bands)
         first = np.dstack(3 * [((comparison.reference[band] - low[0]) / (high - low)[0]).clip(0, 1)])
     maps = {name: comparison.errors(name, bands) for name in comparison.estimates}
-    scale = {"cmap": ERROR_MAP, "vmin": 0, "vmax": error_scale(maps.values())}
+    scale = Scale(ERROR_MAP, 0, error_scale(maps.values()), "absolute error")
     caption = f"{comparison.title}: absolute error, {what}"
-    return _gallery(comparison, {"reference": first, **maps}, caption, scale, "absolute error")
+    return _gallery(comparison, {"reference": first, **maps}, caption, scale)
 
 
 def error_scale(maps: Iterable[np.ndarray]) -> float:
     """Upper end of the scale that several error maps share: the median over methods of their 99.5th percentiles.
 
-    So one bad method does not darken all others; what lies above is drawn in the scale's last colour.
+    The median, so that one method with large errors does not make all others look dark. Errors above the end have the
+    scale's last colour.
     """
     return float(np.median([np.percentile(image, 99.5) for image in maps])) or 1.0
 
 
 def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
-    """Spectra of three pixels of each comparison, with the stretch where the methods differ most magnified."""
+    """Spectra of three pixels of each comparison; an inset magnifies the bands where the methods err most."""
     names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.estimates))
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
         size = (WIDTH, 2.4 * len(comparisons) + 0.3 + 0.16 * (len(names) // COLUMNS + 1))
@@ -141,11 +100,7 @@ def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
 
 
 def _gallery(
-    comparison: Comparison,
-    images: Mapping[str, np.ndarray],
-    caption: str,
-    scale: Mapping | None = None,
-    label: str = "",
+    comparison: Comparison, images: Mapping[str, np.ndarray], caption: str, scale: Scale | None = None
 ) -> Figure:
     """Images in a grid, each with the detail box magnified below it; 2-D images share `scale` and its colour bar.
 
@@ -167,22 +122,24 @@ def _gallery(
 
         for index, (name, image) in enumerate(images.items()):
             x, y = GAP + index % columns * (width + GAP), title + index // columns * row + title
-            colours = scale if image.ndim == 2 and scale else {}
+            colours: dict[str, Any] = {"interpolation": "nearest"}
+            if scale and image.ndim == 2:
+                colours |= {"cmap": scale.colours, "vmin": scale.low, "vmax": scale.high}
             whole, detail = place(x, y, width, height), place(x, y + height + GAP, width, width)
             whole.set_title(name, pad=3)
-            drawn = whole.imshow(image, **colours, interpolation="nearest", aspect="auto")
-            detail.imshow(image[top : top + side, left : left + side], **colours, interpolation="nearest")
+            drawn = whole.imshow(image, **colours, aspect="auto")
+            detail.imshow(image[top : top + side, left : left + side], **colours)
             _frame(whole, detail, top, left, side)
         if scale:
             bar = place(0.25 * total_width, bottom + 0.05, 0.5 * total_width, 0.1)
-            ends = "both" if scale["vmin"] else "max"
-            figure.colorbar(drawn, cax=bar, orientation="horizontal", label=label, extend=ends)
+            ends = "both" if scale.low else "max"
+            figure.colorbar(drawn, cax=bar, orientation="horizontal", label=scale.label, extend=ends)
         figure.suptitle(caption, fontsize=8, y=1 - 0.03 / total_height, va="top")
     return figure
 
 
 def _frame(whole: Axes, detail: Axes, top: int, left: int, side: int) -> None:
-    """Mark the magnified square in one colour on both images; the dark rim shows it on bright ground."""
+    """Frame the magnified square in one colour on both images, with a dark rim to be seen on bright ground."""
     rim = [withStroke(linewidth=2.2, foreground="k")]
     whole.add_patch(
         Rectangle((left - 0.5, top - 0.5), side, side, fill=False, edgecolor=FRAME, linewidth=1, path_effects=rim)
@@ -199,15 +156,14 @@ def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], lo
     curves = {name: np.array(cube[:, *pixel])[order] for name, cube in comparison.estimates.items()}
     errors = np.abs(np.stack(list(curves.values())) - reference)
     window = max(4, len(reference) // 8)
-    # The median over methods, so that one bad method does not choose the stretch alone.
+    # The median over methods, so that one method with large errors does not choose the bands alone.
     start = int(np.convolve(np.median(errors, axis=0), np.ones(window), "valid").argmax())
     zoom = slice(start, start + window)
     inset = axis.inset_axes((0.5, 0.6, 0.5, 0.4))
     for target, chosen in ((axis, slice(None)), (inset, zoom)):
         target.plot(nm[chosen], reference[chosen], "k", linewidth=1.6, label="reference")
         for name, curve in curves.items():
-            look = {**looks[name], "marker": ""}
-            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=name, **look)
+            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=name, **looks[name].line)
     margin = 2 * np.median(errors[:, zoom].max(axis=1)) + 1e-3
     inset.set_ylim(reference[zoom].min() - margin, reference[zoom].max() + margin)
     inset.tick_params(labelsize=5, length=2, pad=1)

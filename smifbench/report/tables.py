@@ -1,4 +1,4 @@
-"""Which tables an experiment has: quality, ablation, cost, statistics and the audit of the published cells."""
+"""Writes the LaTeX tables of an experiment: quality, ablation, cost, statistics and the audit of published cells."""
 
 import math
 import string
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,61 +15,39 @@ from smifbench.evaluation import significance
 from smifbench.evaluation.columns import CELL
 from smifbench.evaluation.results import load_results, seed_means
 from smifbench.metrics import CONVENTIONS, METRICS, Metric
-from smifbench.paper.audit import FLOPS, STATUSES, audit, published_options
-from smifbench.paper.published import incomparable, published_as_printed
+from smifbench.paper.audit import ABSENT, STATUSES, audit
+from smifbench.paper.layout import (
+    ABLATED_DATASET,
+    ABLATIONS,
+    DATASETS,
+    FLOPS,
+    METHODS,
+    NAME,
+    OWN,
+    PAPER_METRICS,
+    RATIOS,
+    incomparable,
+    published_options,
+)
+from smifbench.paper.published import published_as_printed
 from smifbench.report import latex
 from smifbench.report.latex import MISSING, Cell, Row, escape, mark_best, number
+from smifbench.report.titles import dataset_titles, method_titles, title_of, variant_title
 from smifbench.system.files import read_json, replacing_folder, write_text
 
-WALD = ("psnr", "ssim", "sam", "rase", "rmse", "ergas")
-PAPER = tuple(f"paper_{metric}" for metric in WALD)
+WALD_METRICS = tuple(name.removeprefix(CONVENTIONS["paper"]) for name in PAPER_METRICS)
+"""The metrics of the paper's tables by their definitions."""
 
-TABLE_NUMBER = {"cave": 1, "harvard": 2, "wdcm": 3}
-"""The paper's table of each of its data sets."""
+RANKED = ("psnr", "ssim", "sam", "rmse", "ergas")
+"""Metrics by which methods are ranked."""
 
-PAPER_DATASETS = {"cave": "CAVE", "harvard": "Harvard", "wdcm": "WDCM"}
-
-PAPER_TITLES = {
-    **{"cnmf": "CNMF", "ssr_net": "SSR-NET", "tsfn": "TSFN", "mog_dcn": "MoG-DCN", "mssjfl": "MSSJFL"},
-    **{"dhif_net": "DHIF-Net", "psrt": "PSRT", "msst_net": "MSST-Net", "smif_net": "SMIF-NET"},
-}
-"""The methods of the paper's Tables 1-3, in order."""
-
-YES, NO = r"$\checkmark$", r"$\times$"
-
-ABLATIONS = {
-    4: {
-        "what": "the number of blocks in a SMAT layer, $N_2$, and of fusion stages, $S$",
-        "labels": ("$N_2$", "$S$"),
-        "metrics": ("psnr", "sam", "ergas"),
-        "groups": (
-            {("4", "4"): "blocks4", ("5", "4"): "default", ("6", "4"): "blocks6"},
-            {("5", "3"): "stages3", ("5", "4"): "default", ("5", "5"): "stages5"},
-        ),
-    },
-    5: {
-        "what": "the modules CSCA, MSFE and IS2F2",
-        "labels": ("CSCA", "MSFE", "IS2F2"),
-        "metrics": ("psnr", "ssim", "sam", "rmse", "ergas"),
-        "groups": (
-            {
-                (NO, NO, NO): "no_csca_no_msfe_no_is2f2",
-                (NO, YES, YES): "no_csca",
-                (YES, NO, YES): "no_msfe",
-                (YES, YES, NO): "no_is2f2",
-                (YES, YES, YES): "default",
-            },
-        ),
-    },
-}
-"""The paper's ablation tables: SMIF-NET's variants by what their rows say, in the groups that compare."""
-
-VARIANTS = {
-    table: {variant for group in about["groups"] for variant in group.values()} for table, about in ABLATIONS.items()
-}
-"""SMIF-NET's variants in each ablation table, the full network included."""
+WORDS = {True: r"$\checkmark$", False: r"$\times$"}
+"""What stands in an ablation's row for a module that is there, or is not."""
 
 NOT_RUN = r"\textit{not run}"
+
+Lines = list[Row | str]
+"""Rows of a table, and LaTeX between them."""
 
 
 def table_name(
@@ -79,9 +58,9 @@ def table_name(
     The paper's data sets under the first protocol have the paper's table numbers; its ablations, 4 and 5, are on CAVE.
     """
     if ablation:
-        base = f"table{ablation}" if dataset == "cave" else f"table{ablation}_{dataset}"
+        base = f"table{ablation}" if dataset == ABLATED_DATASET else f"table{ablation}_{dataset}"
     else:
-        base = f"table{TABLE_NUMBER[dataset]}" if dataset in TABLE_NUMBER else f"table_{dataset}"
+        base = f"table{DATASETS[dataset].table}" if dataset in DATASETS else f"table_{dataset}"
     if protocol != protocols[0]:
         base += "_" + protocol.replace("/", "-v")
     return base if convention == "wald" else f"{base}_paper"
@@ -100,17 +79,19 @@ def write_tables(results: Path, target: Path) -> None:
         "statistics": statistics_tables(metrics, experiment),
         "audit": audit_tables(audited, experiment),
     }
+    protocols = list(experiment["protocols"])
     for (dataset, protocol), rows in metrics.groupby(["dataset", "protocol"], sort=False):
-        ablations = {table: variants - {"default"} for table, variants in VARIANTS.items()}
-        ablated = rows[(rows.method == "smif_net") & rows.variant.isin(set().union(*ablations.values()))]
+        changed = set().union(*(ablation.variants for ablation in ABLATIONS.values())) - {"default"}
+        ablated = rows[(rows.method == OWN) & rows.variant.isin(changed)]
         compared = rows.drop(ablated.index)
-        for convention, columns in (("wald", WALD), ("paper", PAPER)):
-            name = (dataset, protocol, convention, list(experiment["protocols"]))
-            if ablated.empty or set(compared.method) != {"smif_net"}:
-                texts[table_name(*name)] = quality_table(compared, columns, experiment)
-            for table, variants in ablations.items():
-                if variants & set(ablated.variant):
-                    texts[table_name(*name, table)] = ablation_table(table, rows, convention, experiment)
+        for convention, columns in (("wald", WALD_METRICS), ("paper", PAPER_METRICS)):
+            if ablated.empty or set(compared.method) != {OWN}:
+                name = table_name(dataset, protocol, convention, protocols)
+                texts[name] = quality_table(compared, columns, experiment)
+            for table, ablation in ABLATIONS.items():
+                if ablation.variants & set(ablated.variant):
+                    name = table_name(dataset, protocol, convention, protocols, table)
+                    texts[name] = ablation_table(table, rows, convention, experiment)
     with replacing_folder(target) as folder:
         for name, text in texts.items():
             write_text(folder / f"{name}.tex", text)
@@ -126,9 +107,9 @@ def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mappin
     """
     dataset, width = rows.dataset.iloc[0], len(columns) + 1
     published = _published((1, 2, 3)) if _in_paper(columns) else {}
-    expected = list(PAPER_TITLES) if dataset in TABLE_NUMBER else []
-    ratios = sorted({*rows.ratio, *((4, 8) if expected else ())})
-    lines = []
+    expected = list(METHODS) if dataset in DATASETS else []
+    ratios = sorted({*rows.ratio, *(RATIOS if expected else ())})
+    lines: Lines = []
     for ratio in ratios:
         setting = rows[rows.ratio == ratio]
         keys = _methods(setting[setting.status != "not run"])
@@ -138,7 +119,7 @@ def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mappin
             lines.append(Row([_title(experiment, *key) + _dagger(setting, *key)], measured[key]))
             if _is_published_network(experiment, *key):
                 lines += _published_rows(published, (dataset, ratio, *key), columns)
-        absent = {(method, "default"): PAPER_TITLES[method] for method in expected}
+        absent = {(method, "default"): METHODS[method] for method in expected}
         absent |= {key: _title(experiment, *key) for key in _methods(setting)}
         if not keys and not published:
             lines.append(latex.across("All methods", NOT_RUN, width - 1))
@@ -148,42 +129,46 @@ def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mappin
                 lines.append(latex.across(escape(title), NOT_RUN, width - 1))
                 lines += _published_rows(published, (dataset, ratio, *key), columns)
     heads = ["Method", *(_heading(column) for column in columns)]
-    origin = f" (Table {TABLE_NUMBER[dataset]} of the SMIF-NET paper)" if expected else ""
+    origin = f" (Table {DATASETS[dataset].table} of the {NAME})" if expected else ""
     caption = f"Results on {_dataset_title(experiment, dataset)} {_ratios(ratios)}{origin}. {_about(rows, columns)}"
     return latex.table(caption, latex.tabular(heads, lines), _notes(rows, columns, experiment))
 
 
 def ablation_table(table: int, rows: pd.DataFrame, convention: str, experiment: Mapping) -> str:
-    """Return the paper's Table 4 or 5 for one data set and protocol: SMIF-NET's variants, a block for each ratio."""
-    about, dataset = ABLATIONS[table], rows.dataset.iloc[0]
-    columns = [CONVENTIONS[convention] + metric for metric in about["metrics"]]
-    labels = about["labels"]
+    """Return the paper's Table 4 or 5 for one data set and protocol: variants of its method, a block for each ratio."""
+    ablation, dataset = ABLATIONS[table], rows.dataset.iloc[0]
+    columns = [CONVENTIONS[convention] + metric for metric in ablation.metrics]
+    labels = len(ablation.labels)
     published = _published((table,)) if _in_paper(columns) else {}
-    rows = rows[(rows.method == "smif_net") & rows.variant.isin(VARIANTS[table])]
-    ratios, lines = sorted(set(rows.ratio)), []
+    rows = rows[(rows.method == OWN) & rows.variant.isin(ablation.variants)]
+    ratios = sorted(set(rows.ratio))
+    lines: Lines = []
     for ratio in ratios:
         setting = rows[rows.ratio == ratio]
-        lines += latex.block(f"Ratio {ratio}", len(labels) + len(columns), first=ratio == ratios[0])
-        for index, group in enumerate(about["groups"]):
+        lines += latex.block(f"Ratio {ratio}", labels + len(columns), first=ratio == ratios[0])
+        for index, group in enumerate(ablation.groups):
             lines += [r"\addlinespace"] if index else []
-            keys = [("smif_net", variant) for variant in group.values() if variant in set(setting.variant)]
+            keys = [(OWN, variant) for variant in group if variant in set(setting.variant)]
             measured = _measured(setting, columns, keys)
-            for named, variant in group.items():
-                key = ("smif_net", variant)
+            for variant, values in group.items():
+                key = (OWN, variant)
+                named = [WORDS[value] if isinstance(value, bool) else str(value) for value in values]
                 if key in measured:
                     lines.append(Row([*named[:-1], named[-1] + _dagger(setting, *key)], measured[key]))
                 else:
                     lines.append(latex.across(" & ".join(named), NOT_RUN, len(columns)))
                 if key not in measured or _is_published_network(experiment, *key):
-                    lines += _published_rows(published, (dataset, ratio, *key), columns, len(labels))
-    heads = [*labels, *(_heading(column) for column in columns)]
+                    lines += _published_rows(published, (dataset, ratio, *key), columns, labels)
+    heads = [*ablation.labels, *(_heading(column) for column in columns)]
     title = f"{_dataset_title(experiment, dataset)} {_ratios(ratios)}"
-    caption = f"Ablation of SMIF-NET on {title}: {about['what']} (its paper's Table {table}). {_about(rows, columns)}"
+    caption = (
+        f"Ablation of {METHODS[OWN]} on {title}: {ablation.what} (its paper's Table {table}). {_about(rows, columns)}"
+    )
     return latex.table(caption, latex.tabular(heads, lines), _notes(rows, columns, experiment))
 
 
 def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
-    """Parameters, multiply-adds by both counters, the published figure, latency and memory, a table a data set."""
+    """A table of costs for each data set: parameters, both counts of multiply-adds and the published, time, memory."""
     heads = [
         *["Method", r"Params (\num{e6})", r"MACs (\num{e9})", r"thop (\num{e9})", r"Published (\num{e12})"],
         *["Latency (ms)", "Memory (MB)"],
@@ -191,7 +176,7 @@ def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
     devices = ", ".join(sorted(cost.device.dropna().unique())) or "no device"
     tables = []
     for dataset, counted in cost.groupby("dataset", sort=False):
-        lines = []
+        lines: Lines = []
         for (ratio, height, width), rows in counted.groupby(["ratio", "height", "width"], sort=False):
             size = rf"Ratio {ratio}, ${height} \times {width}$ pixels"
             lines += latex.block(size, len(heads), first=not lines)
@@ -206,40 +191,50 @@ def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
 
 
 def statistics_tables(metrics: pd.DataFrame, experiment: Mapping) -> str:
-    """Intervals and tests of every method's PSNR, a table a data set and protocol; then mean ranks."""
-    bounds = significance.intervals(metrics)
-    if f"{significance.REFERENCE}/default" in experiment["methods"]:
-        bounds = bounds.merge(significance.significance(metrics), on=CELL, how="left")
-    else:
-        bounds = bounds.assign(pairs=math.nan, median_difference=math.nan, p_holm=math.nan, verdict="")
-    heads = ["Method", "PSNR (dB)", r"95\,\% interval", "Pairs", "Median difference (dB)", "$p$ (Holm)", "Verdict"]
+    """Intervals of every method's PSNR, a table a data set and protocol; then mean ranks.
+
+    Tests against the experiment's reference stand beside the intervals, where the experiment has rows of it.
+    """
+    reference = significance.reference_of(experiment)
+    bounds, tested = significance.intervals(metrics), significance.has_rows(metrics, reference)
+    if tested:
+        bounds = bounds.merge(significance.significance(metrics, reference), on=CELL, how="left")
+    name = escape(title_of(experiment, reference))
+    heads = ["Method", "PSNR (dB)", r"95\,\% interval"]
+    heads += ["Pairs", "Median difference (dB)", "$p$ (Holm)", "Verdict"] if tested else []
+    how = (
+        f"; Wilcoxon's signed-rank test against {name} over scenes "
+        r"$\times$ seeds, two-sided, corrected by Holm's method within a ratio."
+        if tested
+        else f". No method is tested against another: the results hold no rows of the reference {name}."
+    )
     tables = []
     for (dataset, protocol), rows in bounds.groupby(["dataset", "protocol"], sort=False):
-        lines = []
+        lines: Lines = []
         for ratio, block in rows.groupby("ratio", sort=True):
             lines += latex.block(f"Ratio {ratio}", len(heads), first=not lines)
-            lines += [
-                Row([_title(experiment, row.method, row.variant)], _interval_cells(row), [_verdict(row)])
-                for row in block.itertuples()
-            ]
+            for row in block.itertuples():
+                cells = _interval_cells(row) + (_test_cells(row) if tested else [])
+                words = [_verdict(row.verdict, name)] if tested else []
+                lines.append(Row([_title(experiment, row.method, row.variant)], cells, words))
         caption = (
             rf"PSNR on {_dataset_title(experiment, dataset)}, protocol \texttt{{{escape(protocol)}}}: means with "
-            "bootstrap intervals over scenes and seeds; Wilcoxon's signed-rank test against SMIF-NET over scenes "
-            r"$\times$ seeds, two-sided, corrected by Holm's method within a ratio."
+            f"bootstrap intervals over scenes and seeds{how}"
         )
-        few = rows.verdict[rows.verdict.str.startswith(significance.TOO_FEW, na=False)].unique()
+        few = rows.verdict[rows.verdict.str.startswith(significance.TOO_FEW, na=False)].unique() if tested else []
         notes = [f"{escape(reason).capitalize()}." for reason in few]
-        tables.append(latex.table(caption, latex.tabular(heads, lines, words="l"), [*notes, *_note(experiment)]))
+        body = latex.tabular(heads, lines, words="l" if tested else "")
+        tables.append(latex.table(caption, body, [*notes, *_note(experiment)]))
     return "\n".join([*tables, _ranks_table(metrics, experiment)])
 
 
 def audit_tables(audited: pd.DataFrame, experiment: Mapping) -> str:
-    """How many published cells have which verdict, then ours minus published for every cell."""
+    """Count the published cells by verdict, then print ours minus published for every cell."""
     counts = pd.crosstab(audited.table, audited.status).reindex(columns=STATUSES, fill_value=0)
-    lines = [Row([f"Table {table}"], [Cell(str(count)) for count in row]) for table, row in counts.iterrows()]
+    lines: Lines = [Row([f"Table {table}"], [Cell(str(count)) for count in row]) for table, row in counts.iterrows()]
     lines += [r"\midrule", Row(["All"], [Cell(str(count)) for count in counts.sum()])]
     caption = (
-        "Audit: the SMIF-NET paper's cells by what these results say of them. Reproduced: the published value lies "
+        f"Audit: the {NAME}'s cells by what these results say of them. Reproduced: the published value lies "
         r"where one more seed of ours would fall with 95\,\% probability, widened by the rounding in print; with one "
         "seed, ours prints alike. Not comparable: the cell follows another formula or is a slip, or ours is another "
         "network."
@@ -250,28 +245,30 @@ def audit_tables(audited: pd.DataFrame, experiment: Mapping) -> str:
 
 
 def _audit_table(table: int, rows: pd.DataFrame) -> str:
-    """Ours minus published for each cell of one of the paper's tables, with a letter for each remark."""
+    """Print ours minus published for each cell of one of the paper's tables; letters refer to remarks below."""
     metrics = list(rows.metric.unique())
     letters: dict[str, str] = {}
-    lines = []
+    lines: Lines = []
     for ratio, block in rows.groupby("ratio"):
         lines += latex.block(f"Ratio {ratio}", 1 + len(metrics), first=not lines)
         for (method, variant), row in block.groupby(["method", "variant"], sort=False):
             cells = {cell.metric: _audited(cell, letters) for cell in row.itertuples()}
-            name = PAPER_TITLES[method] + ("" if variant == "default" else f" {variant.replace('_', ' ')}")
-            lines.append(Row([name], [cells.get(metric, Cell("")) for metric in metrics]))
+            lines.append(
+                Row([variant_title(METHODS[method], variant)], [cells.get(metric, Cell("")) for metric in metrics])
+            )
     caption = (
-        rf"Audit of the paper's Table {table} ({PAPER_DATASETS[rows.dataset.iloc[0]]}): ours minus published. "
-        rf"{YES}\ reproduced; unmarked: differs; in grey brackets: not comparable; --: not run."
+        rf"Audit of the paper's Table {table} ({DATASETS[rows.dataset.iloc[0]].title}): ours minus published. "
+        rf"{WORDS[True]}\ reproduced; unmarked: differs; in grey brackets: not comparable; --: not run."
     )
     notes = [rf"\textsuperscript{{{letter}}}\,{_short(remark)}." for remark, letter in letters.items()]
     heads = ["Method", *(r"FLOPs (\num{e12})" if metric == FLOPS else _heading(metric) for metric in metrics)]
     return latex.table(caption, latex.tabular(heads, lines), notes, separation="8pt")
 
 
-def _audited(cell: tuple, letters: dict[str, str]) -> Cell:
-    """Print one audited cell; a new remark gets the next letter."""
-    remark = cell.reason if cell.status in ("not comparable", "not run") else cell.remark
+def _audited(cell: Any, letters: dict[str, str]) -> Cell:
+    """Print one audited cell (a row of `audit`). `letters` maps remarks to letters; a new remark gets the next one."""
+    told = cell.status == "not comparable" or (cell.status == "not run" and not cell.reason.startswith(ABSENT))
+    remark = cell.reason if told else cell.remark
     if remark and remark not in letters:
         letters[remark] = string.ascii_lowercase[len(letters) % 26] * (1 + len(letters) // 26)
     after = (r"\,\checkmark" if cell.status == "reproduced" else "") + (
@@ -349,11 +346,14 @@ def _published(tables: Sequence[int]) -> dict[tuple, pd.Series]:
     return dict(printed.iterrows())
 
 
-def _published_rows(published: Mapping, key: tuple, columns: Sequence[str], labels: int = 1) -> list[Row]:
+def _published_rows(
+    published: Mapping, key: tuple[str, int, str, str], columns: Sequence[str], labels: int = 1
+) -> list[Row]:
     """Return the row of published values in grey, in brackets those that do not compare; none where there is none."""
     if key not in published:
         return []
-    marks = ["doubtful" if incomparable(*key[:3], column) else "published" for column in columns]
+    dataset, ratio, method, _ = key
+    marks = ["doubtful" if incomparable(dataset, ratio, method, column) else "published" for column in columns]
     cells = [Cell(published[key][column], mark=mark) for column, mark in zip(columns, marks, strict=True)]
     return [Row([rf"\multicolumn{{{labels}}}{{@{{}}l}}{{\color{{gray}}\quad published}}"], cells)]
 
@@ -362,7 +362,7 @@ def _is_published_network(experiment: Mapping, method: str, variant: str) -> boo
     return dict(experiment["methods"][f"{method}/{variant}"].get("options", {})) == published_options(variant)
 
 
-def _cost_cells(row: tuple) -> list[Cell]:
+def _cost_cells(row: Any) -> list[Cell]:
     published = row.published_tflops
     return [
         number(row.params / 1e6 if row.params else math.nan, 3),
@@ -374,26 +374,28 @@ def _cost_cells(row: tuple) -> list[Cell]:
     ]
 
 
-def _interval_cells(row: tuple) -> list[Cell]:
+def _interval_cells(row: Any) -> list[Cell]:
     bounds = MISSING if pd.isna(row.low) else Cell(f"[{row.low:.2f}, {row.high:.2f}]")
+    return [number(row.mean, 2), bounds]
+
+
+def _test_cells(row: Any) -> list[Cell]:
     pairs = MISSING if pd.isna(row.pairs) else Cell(f"{row.pairs:.0f}")
-    return [number(row.mean, 2), bounds, pairs, number(row.median_difference, 2), latex.p_value(row.p_holm)]
+    return [pairs, number(row.median_difference, 2), latex.p_value(row.p_holm)]
 
 
-def _verdict(row: tuple) -> str:
-    if pd.isna(row.verdict):
-        return ""
-    return row.verdict.partition(":")[0].replace("reference", "SMIF-NET")
+def _verdict(verdict: str, reference: str) -> str:
+    """Print a verdict of `significance` without its reason; "" for the reference itself, which has none."""
+    return "" if pd.isna(verdict) else verdict.partition(":")[0].replace("reference", reference)
 
 
 def _ranks_table(metrics: pd.DataFrame, experiment: Mapping) -> str:
-    columns = ("psnr", "ssim", "sam", "rmse", "ergas")
-    ranked = {column: significance.ranks(metrics, column) for column in columns}
+    ranked = {column: significance.ranks(metrics, column) for column in RANKED}
     first = ranked["psnr"]
     if first.empty:
         return ""
     lines = [
-        Row([_title(experiment, *key)], [number(ranked[column]["rank"].get(key, math.nan), 2) for column in columns])
+        Row([_title(experiment, *key)], [number(ranked[column]["rank"].get(key, math.nan), 2) for column in RANKED])
         for key in first.index
     ]
     blocks, difference = int(first.blocks.iloc[0]), first.critical_difference.iloc[0]
@@ -405,7 +407,7 @@ def _ranks_table(metrics: pd.DataFrame, experiment: Mapping) -> str:
     )
     scenes = f"{blocks} test scene{'' if blocks == 1 else 's'} of all settings"
     caption = f"Mean rank over {scenes}, 1 is best. {told}"
-    heads = ["Method", *(METRICS[column].label for column in columns)]
+    heads = ["Method", *(METRICS[column].label for column in RANKED)]
     return latex.table(caption, latex.tabular(heads, lines), _note(experiment))
 
 
@@ -417,15 +419,15 @@ def _heading(column: str) -> str:
     metric = METRICS[column]
     unit = f" ({escape(metric.unit)})" if metric.unit else ""
     arrow = r"$\uparrow$" if metric.higher_better else r"$\downarrow$"
-    return f"{metric.label.removesuffix(' (paper)')}{unit} {arrow}"
+    return f"{metric.symbol}{unit} {arrow}"
 
 
 def _title(experiment: Mapping, method: str, variant: str) -> str:
-    return escape(experiment["methods"][f"{method}/{variant}"]["title"])
+    return escape(method_titles(experiment)[f"{method}/{variant}"])
 
 
 def _dataset_title(experiment: Mapping, dataset: str) -> str:
-    return escape(experiment["datasets"][dataset]["title"])
+    return escape(dataset_titles(experiment)[dataset])
 
 
 def _ratios(ratios: Sequence[int]) -> str:
@@ -433,19 +435,19 @@ def _ratios(ratios: Sequence[int]) -> str:
 
 
 def _about(rows: pd.DataFrame, columns: Sequence[str]) -> str:
-    """Say in a caption how the values were had."""
-    how = "as the SMIF-NET paper's code computes them" if _in_paper(columns) else "by their definitions"
+    """The part of a caption that says which metrics and which protocol the values follow."""
+    how = f"as the {NAME}'s code computes them" if _in_paper(columns) else "by their definitions"
     protocol = escape(rows.protocol.iloc[0])
     return rf"Metrics {how}; protocol \texttt{{{protocol}}}. The best value is bold, the second-best underlined."
 
 
 def _notes(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> list[str]:
-    """Say below a table what its marks mean, and what failed."""
+    """Notes below a table: what its marks mean, and which runs failed or were left out."""
     notes = []
     seeds = rows.groupby(["ratio", "method", "variant"]).seed.nunique().max()
     if seeds > 1:
         notes.append(rf"Mean $\pm$ standard deviation over {seeds} seeds; a method without randomness has one.")
-    if _in_paper(columns) and rows.dataset.iloc[0] in TABLE_NUMBER:
+    if _in_paper(columns) and rows.dataset.iloc[0] in DATASETS:
         notes.append("In grey the paper's values, in brackets those that do not compare with ours (see the audit).")
     notes += [f"Not run: {_short(reason)}." for reason in rows[rows.status == "not run"].message.unique()]
     bad = rows[rows.status.isin(["failed", "skipped"])].drop_duplicates(["ratio", "method", "variant", "seed"])

@@ -1,4 +1,4 @@
-"""What the report's image viewer embeds: for each comparison pictures and error maps of a window, and a small cube.
+"""The data of the report's image viewer: for each comparison pictures, error maps and a small cube of spectra.
 
 Sizes follow from two budgets, so that the page stays small however many settings an experiment has.
 """
@@ -7,6 +7,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,8 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from smifbench.report.comparison import Comparison, crop
-from smifbench.report.pictures import ERROR_MAP, Looks, error_scale
+from smifbench.report.pictures import error_scale
+from smifbench.report.style import DASHES, ERROR_MAP, Looks
 
 PICTURE_BYTES = 4_500_000
 """Bytes of the page for all pictures together."""
@@ -26,13 +28,10 @@ WINDOW = 256
 """Largest side of a window in pixels."""
 
 MOST_BANDS = 64
-"""A cube of more bands is thinned evenly."""
+"""Largest number of bands of a cube; of more bands, evenly spaced ones are taken."""
 
 QUALITIES = (92, 85, 75, 60, 45)
 """JPEG qualities, tried in turn where a picture without loss is too large."""
-
-DASHES = {"-": "", "--": "5 3", ":": "1 3"}
-"""Dashes of SVG for those of matplotlib."""
 
 
 def view(comparison: Comparison, share: int, looks: Looks) -> dict:
@@ -65,8 +64,8 @@ def view(comparison: Comparison, share: int, looks: Looks) -> dict:
         "methods": [
             {
                 "name": name,
-                "colour": looks[name]["color"],
-                "dash": DASHES[looks[name]["linestyle"]],
+                "colour": looks[name].colour,
+                "dash": DASHES[looks[name].dashes],
                 "picture": _picture(_cut(comparison.pseudo_colour(cube), window), budget),
                 "errors": _picture(matplotlib.colormaps[ERROR_MAP](errors[name] / top_error)[..., :3], budget),
                 **_coded(np.stack([crop(cube[band], top, left, side) for band in bands]).clip(0, 1) - reference),
@@ -88,13 +87,13 @@ def _bands(comparison: Comparison) -> np.ndarray:
 
 
 def _cube_box(comparison: Comparison, budget: int) -> tuple[int, int, int]:
-    """Top, left and side of the square whose spectra fit the budget, where the reference has most edges."""
+    """Top, left and side of the square that gets spectra: as large as the budget allows, where there are most edges."""
     bytes_of_a_pixel = min(MOST_BANDS, len(comparison.reference)) * (2 + len(comparison.estimates)) * 4 / 3
     return comparison.detail_box(max(1, math.isqrt(int(budget / bytes_of_a_pixel))))
 
 
 def _window(comparison: Comparison, top: int, left: int, side: int) -> list[int]:
-    """Top, left, height and width of the window around a box, moved to lie inside the scene."""
+    """Top, left, height and width of the window that is shown: around the box, and inside the scene."""
     scene = np.array(comparison.reference.shape[1:])
     size = np.minimum(scene, WINDOW)
     corner = np.clip(np.array([top, left]) + side // 2 - size // 2, 0, scene - size)
@@ -113,9 +112,10 @@ def _coded(errors: np.ndarray) -> dict:
 
 
 def _picture(image: np.ndarray, budget: int) -> str:
-    """Data URI of an image (H, W, 3) in [0,1]: PNG if that fits the budget, else the best JPEG that does."""
+    """Return an image (H, W, 3) in [0,1] as a data URI: a PNG if it fits the budget, else the best JPEG that does."""
     picture = Image.fromarray((image.clip(0, 1) * 255).round().astype(np.uint8))
-    for kind, options in [("png", {"optimize": True}), *(("jpeg", {"quality": quality}) for quality in QUALITIES)]:
+    jpegs: list[tuple[str, dict[str, Any]]] = [("jpeg", {"quality": quality}) for quality in QUALITIES]
+    for kind, options in [("png", {"optimize": True}), *jpegs]:
         encoded = io.BytesIO()
         picture.save(encoded, kind, **options)
         uri = f"data:image/{kind};base64,{_base64(encoded.getvalue())}"

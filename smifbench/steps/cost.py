@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pandas as pd
 
 from smifbench.degradation.pairs import load_pairs, load_problem, unavailable
 from smifbench.evaluation.columns import COST_COLUMNS
-from smifbench.evaluation.cost import cost_row
+from smifbench.evaluation.cost import FusedImage, cost_row
+from smifbench.paper.published import published_tflops
 from smifbench.steps import _arguments
 from smifbench.system.devices import pick_device
 from smifbench.system.files import replacing
@@ -30,16 +32,16 @@ def run(args: argparse.Namespace) -> None:
     if not unavailable(args.pairs):
         problem, device = load_problem(args.pairs), pick_device(args.device)
         height, width = load_pairs(args.pairs, "test")[0].hr_hsi.shape[1:]
+        image = FusedImage(args.dataset, problem, height, width)
         for about in args.methods:
             names = {"dataset": args.dataset, "method": about["method"], "variant": about["variant"]}
-            sizes = {"height": height, "width": width}
+            known = math.nan if about["options"] else published_tflops(args.dataset, problem.ratio, about["method"])
             try:
-                rows.append(
-                    cost_row(**names, **sizes, problem=problem, options=about["options"], repeats=3, device=device)
-                )
+                row = cost_row(image, about["method"], about["variant"], about["options"], repeats=3, device=device)
+                rows.append({**row, "published_tflops": known})
             except Exception as error:  # a plug-in may raise anything
                 logging.exception("%s", about)
                 print(f"smifbench: no cost for {about['method']}/{about['variant']}: {error}", file=sys.stderr)
-                rows.append({**names, "ratio": problem.ratio, **sizes})
+                rows.append({**names, "ratio": problem.ratio, "height": height, "width": width})
     with replacing(args.output) as temporary:
         pd.DataFrame(rows, columns=COST_COLUMNS).to_csv(temporary, index=False)

@@ -14,6 +14,7 @@ import torch
 from smifbench import plugins
 from smifbench.degradation.protocol import get_protocol
 from smifbench.experiment.config import Experiment, check_experiment
+from smifbench.report.titles import variant_title
 from smifbench.system.files import write_json
 from smifbench.system.identity import code_id
 
@@ -38,9 +39,8 @@ def describe(experiment: Experiment) -> dict:
     methods = {}
     for (name, variant), about in experiment.methods.items():
         cls = plugins.method_class(name)
-        title = cls.title if variant == "default" else f"{cls.title} {variant.replace('_', ' ')}"
         methods[f"{name}/{variant}"] = {
-            "title": title,
+            "title": variant_title(cls.title, variant),
             "trainable": cls.trainable,
             "options": about["options"],
             "recipe": asdict(experiment.recipe_of(name, variant)) if cls.trainable else None,

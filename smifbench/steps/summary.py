@@ -3,8 +3,8 @@
 import argparse
 
 from smifbench.errors import UserError
-from smifbench.evaluation.results import load_results, summary
-from smifbench.evaluation.significance import claims
+from smifbench.evaluation.results import RETRY, load_results, summary
+from smifbench.evaluation.significance import claims, reference_of
 from smifbench.steps import _arguments
 from smifbench.system.files import read_json, write_text
 
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> None:
     text, failures = summary(args.results / "metrics.csv")
     about = read_json(args.results / "experiment.json")
     titles = {key: method["title"] for key, method in about["methods"].items()}
-    sentences = claims(load_results(args.results), titles=titles)
+    sentences = claims(load_results(args.results), reference_of(about), titles=titles)
     text = "\n\n".join([text, *(["\n".join(sentences)] if sentences else [])])
     text += f"\n\nreport: {args.results / 'report.html'}\n"
     if missing := uncited(about):
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
         print(text)
         raise UserError(
             f"{len(failures)} run{'s' if failures[1:] else ''} failed, the others are done: {'; '.join(failures)}; "
-            "mend the cause and call snakemake again, which tries what failed once more"
+            f"to try again, {RETRY}"
         )
     write_text(args.output, text)
 

@@ -26,7 +26,6 @@ from smifbench.system.files import read_json, write_csv
 from smifbench.system.identity import file_hash
 from smifbench.system.precision import be_exact
 from smifbench.training.loop import HISTORY_COLUMNS, Training
-from smifbench.training.patches import valid_images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,8 +75,8 @@ def train(
     if absent := unavailable(pairs):
         return write_reason(target, "not run", absent, about)
     problem = load_problem(pairs)
-    if reason := method.reason_to_skip(problem):
-        return write_reason(target, "skipped", reason, about)
+    if skipped := method.reason_to_skip(problem):
+        return write_reason(target, "skipped", skipped, about)
     training_pairs, validation = load_pairs(pairs, "train"), load_pairs(pairs, "val")
     if not training_pairs:
         raise UserError(f"{pairs} holds no training scene; give the data set one, or run only methods that solve")
@@ -85,7 +84,6 @@ def train(
 
     def work(folder: Path) -> dict:
         network = method.build_network(problem).to(where)
-        network.fit(recipe.scaling, *valid_images(training_pairs))
         # The order of the patches is the same for every method, its initial weights are its own.
         run = method.run
         order = zlib.crc32(f"{run.dataset}/{run.ratio}/{run.seed}".encode())

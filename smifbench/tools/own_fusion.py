@@ -43,7 +43,6 @@ from smifbench.system.files import write_json
 from smifbench.system.identity import code_id
 from smifbench.tools.own_pair import OwnPair
 from smifbench.training.loop import Training
-from smifbench.training.patches import valid_images
 
 CONTROL = "gsa"
 """The linear method that a trained network must beat on its own training image to count as trained."""
@@ -285,8 +284,6 @@ def _train(
     largest = min(recipe.patch, side) // ratio * ratio
     patch = _patch(pair, largest, ratio)
     recipe = replace(recipe, patch=patch, batch=round(recipe.batch * (largest / patch) ** 2))  # as many pixels a step
-    images = [[image.to(device) for image in images] for images in valid_images([pair])]
-    network.fit(recipe.scaling, *images)
     training = Training(network, [pair], [], recipe, seed)
     training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
     trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)

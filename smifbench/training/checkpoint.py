@@ -1,4 +1,4 @@
-"""States of a half-trained network on disk, such that a kill at any moment leaves a good one."""
+"""Saved states of a half-trained network; a kill at any moment leaves a good one on disk."""
 
 import io
 import logging
@@ -18,9 +18,9 @@ class Checkpoint:
     Parameters
     ----------
     folder
-        Made with the first state.
+        Folder of the states, made with the first one.
     fingerprint
-        Names all that decides the training; states of another one are refused.
+        Hash of all that decides the training. A state with another fingerprint is not loaded.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -30,7 +30,7 @@ class Checkpoint:
 
     def save(self, state: dict) -> None:
         """Write `state`, of tensors and plain values, as the last one."""
-        content = io.BytesIO()  # for on a full disk torch's own error would look like one of the method's
+        content = io.BytesIO()  # because torch's own error for a full disk would be taken for one of the method's
         torch.save({"fingerprint": self.fingerprint, "state": state}, content)
         with replacing(self.last) as temporary:
             temporary.write_bytes(content.getbuffer())
@@ -39,7 +39,7 @@ class Checkpoint:
         self._last_is_good = True
 
     def load(self, device: torch.device) -> dict | None:
-        """Return the newest good state, or None; the log tells which files are refused and why."""
+        """Return the newest good state, or None; warns of files that are not used, with the reason."""
         for path in (self.last, self.previous):
             if path.exists():
                 try:

@@ -1,7 +1,7 @@
-"""The one training loop that all networks share.
+"""The training loop, the same for all networks.
 
-Scenes, batches and losses stay on the device. The host looks at a loss only now and then on a GPU, because every look
-waits for the GPU, and at each step on a CPU, where that costs nothing.
+Scenes, batches and losses stay on the device. On a GPU the losses are checked only every `LOOK_STEPS` steps, because a
+check waits until the GPU has computed them; on a CPU they are checked at each step, which costs nothing there.
 """
 
 import copy
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -41,11 +42,11 @@ SAVE_SECONDS = 60.0
 """Time between two saved states of a half-trained network."""
 
 LOOK_STEPS = 50
-"""Steps between two looks at the losses on a GPU: a pause of well under one step."""
+"""Steps between two checks of the losses on a GPU; a check pauses training for well under one step."""
 
 PIECE_PIXELS = 4 * 128 * 128
-"""HR pixels that pass through a network at once on a CPU: feature maps of tens of MB, each in fresh memory far from
-the caches, halve the speed of SSR-NET."""
+"""HR pixels that pass through a network at once on a CPU. With larger pieces, feature maps of tens of MB do not stay in
+the caches, which halves the speed of SSR-NET."""
 
 HISTORY_COLUMNS = ["step", "loss", "lr", "val_psnr", "val_sam", "seconds", "patches_per_second", "memory_mb"]
 
@@ -63,22 +64,17 @@ def learning_rate_factor(recipe: Recipe, done: float) -> float:
         return 1.0
     if recipe.schedule == "cosine":
         return 0.5 + 0.5 * math.cos(math.pi * (done - recipe.warmup) / (1 - recipe.warmup))
-    if recipe.schedule == "step":
-        return recipe.gamma ** sum(done >= milestone for milestone in recipe.milestones)
-    raise UserError(f"unknown schedule '{recipe.schedule}' in a recipe; known: constant, cosine, step")
+    return recipe.gamma ** sum(done >= milestone for milestone in recipe.milestones)
 
 
 def _optimizer(recipe: Recipe, model: ScaledNetwork) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    if recipe.optimizer not in kinds:
-        raise UserError(f"unknown optimizer '{recipe.optimizer}' in a recipe; known: {', '.join(kinds)}")
-    return kinds[recipe.optimizer](
-        model.parameters(), lr=recipe.lr, betas=tuple(recipe.betas), weight_decay=recipe.weight_decay, fused=True
-    )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    first, second = recipe.betas
+    return kind(model.parameters(), lr=recipe.lr, betas=(first, second), weight_decay=recipe.weight_decay, fused=True)
 
 
 def _piece(recipe: Recipe, model: ScaledNetwork, device: torch.device) -> int:
-    """Return how many patches pass through the network at once, before memory is known to be short."""
+    """Return how many patches are to pass through the network at once, as long as memory does not run out."""
     couples_patches = any(isinstance(layer, _BatchNorm) for layer in model.modules())
     if device.type != "cpu" or couples_patches:
         return recipe.batch
@@ -91,13 +87,14 @@ class Training:
     Parameters
     ----------
     model
-        The network on its device; its scaling must be fitted. Its kernels are put into the order that trains fastest.
+        The network on its device. Its scaling is fitted to the training pairs, and its kernels are put into the memory
+        order that trains fastest.
     train, validation
-        Pairs to train on, and pairs on which a curve is reported. The curve decides nothing.
+        Pairs to train on, and pairs on which the validation curve is measured. The curve is only reported.
     recipe
         Loss, optimizer, schedule, budget.
     seed
-        Decides the order of the patches.
+        Seed of the random patches.
     state
         Folder for the half-trained state and the history so far, or None to keep none.
     fingerprint
@@ -126,8 +123,8 @@ class Training:
                 f"recipe.patch is {recipe.patch}, but no square of that size in the training scenes is free of missing "
                 "pixels; lower it"
             )
-        if recipe.precision not in ("bf16", "float32"):
-            raise UserError(f"unknown precision '{recipe.precision}' in a recipe; known: bf16, float32")
+        model.network.check_recipe(recipe)
+        model.fit(recipe.scaling, *patches.valid_pixels())
         model.scale(patches.hr_hsi, patches.lr_hsi, patches.hr_msi)
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
         on_gpu = self.device.type == "cuda"
@@ -138,8 +135,8 @@ class Training:
                 if weight.ndim == 4:
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self._eager_loss = model.network.training_loss
-        # Compiling takes a minute or more, which a GPU's speed repays and a CPU's does not. Graphs of CUDA calls are
-        # not asked for: they spare launches, and batches of a useful size keep a GPU busy for longer than those take.
+        # Compiling takes a minute or more, which is won back on a GPU but not on a CPU. CUDA graphs are not used: they
+        # save the time of launching kernels, during which batches of a useful size keep the GPU busy anyway.
         self.loss = torch.compile(self._eager_loss, dynamic=False) if on_gpu else self._eager_loss
         self.steps = steps_of(recipe, patches.per_epoch(recipe.patch))
         self.optimizer = _optimizer(recipe, model)
@@ -151,14 +148,14 @@ class Training:
         self.step, self.seconds, self.rollbacks = 0, 0.0, 0
         self.history: list[dict] = []
         self.losses: list[Tensor] = []
-        """Losses since the last row of the history."""
+        """Losses of the steps since the last row of the history."""
         self.unseen: list[tuple[int, Tensor, Tensor]] = []
-        """Step, loss and scenes of the batches whose losses were not looked at yet."""
+        """Step, loss and scenes of the batches whose losses are not checked yet."""
         self.good: dict | None = None
         """State to roll back to, where the recipe allows it."""
 
     def run(self, progress: Callable[..., tqdm] = tqdm) -> None:
-        """Train to the end of the budget, going on from the saved state where there is one.
+        """Train to the end of the budget, from the saved state on where there is one.
 
         Raises
         ------
@@ -185,7 +182,7 @@ class Training:
                 bar.update(int(min(spent, budget)) - bar.n)
                 records = VALIDATIONS * spent // budget > VALIDATIONS * before // budget
                 stopped_by = signal()
-                saves = stopped_by or time.monotonic() - saved > SAVE_SECONDS
+                saves = stopped_by is not None or time.monotonic() - saved > SAVE_SECONDS
                 if not self.healthy(now=records or saves):
                     spent = self._spent()[0]
                     continue
@@ -195,14 +192,14 @@ class Training:
                 if saves:
                     self._save()
                     saved = time.monotonic()
-                if stopped_by:
+                if stopped_by and self.checkpoint:
                     raise MachineError(
                         f"training was stopped by {stopped_by} after step {self.step}; run the same command again to "
                         f"go on from the state in {self.checkpoint.folder}"
                     )
 
     def finished(self) -> ScaledNetwork:
-        """Return the network to be kept, its kernels in torch's own memory order, as they come back from a file."""
+        """Return the trained network, with its kernels in torch's usual memory order, which files have too."""
         for weight in self._kept.parameters():
             weight.data = weight.data.contiguous()
         return self._kept
@@ -228,9 +225,10 @@ class Training:
         self.unseen.append((self.step, loss, batch.scenes))
 
     def healthy(self, now: bool = True) -> bool:
-        """Look at the losses since the last look, if `now` or if it is time.
+        """Check the losses since the last check, if `now` is true or enough steps have passed.
 
-        Returns False when one was not finite and training was rolled back; raises UserError where it may not be.
+        Returns False when a loss was not finite and training went back; raises UserError where the recipe does not
+        allow that.
         """
         if not self.unseen or not (now or self.device.type == "cpu" or len(self.unseen) >= LOOK_STEPS):
             return True
@@ -241,7 +239,7 @@ class Training:
         step, loss, scenes = self.unseen[finite.index(False)]
         names = ", ".join(self.patches.names[scene] for scene in scenes.unique().tolist())
         sentence = f"the loss became {float(loss)} at step {step}, on patches of {names}"
-        if self.rollbacks == self.recipe.rollbacks:
+        if self.good is None or self.rollbacks == self.recipe.rollbacks:
             raise UserError(f"{sentence}; lower recipe.lr, set recipe.clip_norm, or allow recipe.rollbacks")
         rollbacks, seconds = self.rollbacks + 1, self.seconds
         self._take(copy.deepcopy(self.good))  # a copy, because the optimizer works on the tensors that it is given
@@ -252,36 +250,36 @@ class Training:
     @property
     def _kept(self) -> ScaledNetwork:
         """The averaged network where the recipe asks for it, else the trained one."""
-        return self.average.module if self.average else self.model
+        return cast(ScaledNetwork, self.average.module) if self.average else self.model
 
     def _spent(self) -> tuple[float, float, str]:
-        """What is spent of the budget, the budget, and the unit of both."""
+        """Return how much of the budget is spent, the budget, and the unit of both."""
         if self.recipe.seconds:
             return self.seconds, self.recipe.seconds, "s"
         return self.step, self.steps, "step"
 
     def _gradients(self, batch: Batch) -> Tensor:
-        """Compute the loss of a batch and its gradients, by other means where those in use fail."""
+        """Compute the loss of a batch and its gradients; after a failure, try again in smaller pieces or uncompiled."""
         while True:
             try:
                 return self._accumulate(batch)
             except Exception as error:
                 remedy = self._remedy(error)
-            # Only here, where the error holds no tensors any more, is the memory of the failed attempt free.
+            # After the handler, because the error holds tensors of the failed attempt as long as it is handled.
             logger.warning("step %d: %s", self.step + 1, remedy)
 
     def _accumulate(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
-        for piece in zip(*(image.split(self.piece) for image in batch[:3]), strict=True):
+        for lr_hsi, hr_msi, hr_hsi in zip(*(image.split(self.piece) for image in batch[:3]), strict=True):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-                loss = self.loss(*piece, self.recipe.loss) * (len(piece[0]) / self.recipe.batch)
+                loss = self.loss(lr_hsi, hr_msi, hr_hsi, self.recipe.loss) * (len(lr_hsi) / self.recipe.batch)
             loss.backward()
             total += loss.detach()
         return total
 
     def _remedy(self, error: Exception) -> str:
-        """Do something against an error and say what; raise it where nothing helps."""
+        """Change what may help against an error and describe the change; raise the error where nothing helps."""
         out_of_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
         if out_of_memory and self.piece > 1:
             self.piece = (self.piece + 1) // 2
@@ -332,7 +330,7 @@ class Training:
         }
 
     def _take(self, state: dict) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.model.load_state_dict(state["model"])
         if self.average:
             self.average.load_state_dict(state["average"])
@@ -357,7 +355,7 @@ class Training:
 
 
 def _peak_memory_mb(device: torch.device) -> float:
-    """Most memory in MB (10^6 bytes) that torch held on a GPU, or that this process held on a CPU; NaN on Windows."""
+    """Return the most memory in MB (10^6 bytes) that torch held on a GPU, or this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     try:

@@ -1,4 +1,4 @@
-"""Training scenes on the device, and batches of random patches that are cut from them there."""
+"""Training scenes on the device, from which batches of random patches are cut there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,6 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from smifbench import metrics
 from smifbench.degradation.pairs import Pair
 
 
@@ -24,16 +23,17 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Patches:
-    """Training scenes as lists of pixels, so that patches of scenes of any sizes are one gather by pixel number.
+    """Training scenes as lists of pixels. A batch is one look-up by pixel numbers, whatever sizes the scenes have.
 
     `hr_hsi` (N, C), `hr_msi` (N, c) and `lr_hsi` (N/r^2, C) hold the pixels of all scenes, one scene after another and
     row by row. `lr_sizes` (scenes, 2) are heights and widths of the LR images, on the CPU; `names` are the scenes'.
     `lr_missing` are masks (H/r, W/r) of LR pixels that no patch may touch, one for each scene, or none at all; `places`
     remembers `whole_places`.
 
-    Values stay float32: half precision spares a tenth of a gather, which is itself a few hundredths of a step, and the
-    largest data set here fits a GPU several times over. Pairs are cut, not simulated anew for each patch: where the
-    PSF keeps to its block a patch's degradation is the cut of its scene's, and where it does not the cut is the better.
+    Values stay float32: half precision would save a tenth of the look-up, which is a few hundredths of a step, and the
+    largest data set here fits into a GPU several times. LR patches are cut from the scene's LR image, not simulated
+    from the HR patch: where the PSF stays within its block both are the same, and elsewhere only the cut knows the
+    pixels around the patch.
     """
 
     hr_hsi: Tensor
@@ -70,6 +70,17 @@ class Patches:
     def per_epoch(self, patch: int) -> int:
         """Return the number of patches that tile the scenes without overlap."""
         return int((self.lr_sizes * self.ratio // patch).prod(1).sum())
+
+    def valid_pixels(self) -> tuple[Tensor, Tensor]:
+        """Pixels (n, C) of the LR-HSIs and (N, c) of the HR-MSIs, without missing LR pixels and their blocks."""
+        if not self.lr_missing:
+            return self.lr_hsi, self.hr_msi
+        valid = [~missing for missing in self.lr_missing]
+        lr, hr = (
+            torch.from_numpy(np.concatenate([mask.repeat(times, 0).repeat(times, 1).ravel() for mask in valid]))
+            for times in (1, self.ratio)
+        )
+        return self.lr_hsi[lr.to(self.lr_hsi.device)], self.hr_msi[hr.to(self.hr_msi.device)]
 
     def whole_places(self, side: int) -> Tensor:
         """Scene, top and left (n, 3) of all squares of `side` LR pixels that touch no missing one."""
@@ -110,13 +121,8 @@ class Patches:
         cuts = cuts.to(self.hr_hsi.device, non_blocking=True)  # a copy that blocks would wait for the step before
         lr_numbers, hr_numbers = _numbers(cuts, side, 1), _numbers(cuts, patch, self.ratio)
         images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
-        return Batch(*(image.permute(0, 3, 1, 2) for image in images), scenes)
-
-
-def valid_images(pairs: Sequence[Pair]) -> tuple[list[Tensor], list[Tensor]]:
-    """LR-HSIs and HR-MSIs of pairs as `ScaledNetwork.fit` takes them; of those with missing pixels only the others."""
-    lr_hsi = [torch.tensor(metrics.valid_pixels(pair.lr_hsi, pair.lr_missing)) for pair in pairs]
-    return lr_hsi, [torch.tensor(metrics.valid_pixels(pair.hr_msi, pair.missing)) for pair in pairs]
+        lr_hsi, hr_msi, hr_hsi = (image.permute(0, 3, 1, 2) for image in images)
+        return Batch(lr_hsi, hr_msi, hr_hsi, scenes)
 
 
 def _pixels(images: Sequence[np.ndarray], device: torch.device) -> Tensor:

@@ -1,8 +1,8 @@
-"""How fast the training engine is: against the device's own rates, and against a plain training loop.
+"""Speed of training, compared with a plain training loop and with the device's own rates.
 
-Engine, plain loop, a matrix product and a convolution take turns of a second or so, so that whatever else the machine
-does slows all four alike; the medians of the turns are compared. Networks have their registered sizes, scenes are
-noise. Nothing is imported but torch, NumPy and what training itself needs.
+The suite's training, a plain loop, a matrix product and a convolution take turns of about a second each, so that other
+work on the machine slows all four alike, and the medians of their turns are compared. Networks have their default
+sizes; scenes are noise. Only torch, NumPy and what training itself needs are imported.
 """
 
 import csv
@@ -38,7 +38,7 @@ COLUMNS = [
 PROBLEM = FusionProblem(bands=31, msi_bands=3, ratio=4)
 TURNS = 9
 PASSES = 3
-"""Forwards that a training step costs: one forward, and a backward of two."""
+"""Cost of a training step in forward passes: one forward, and a backward that costs two."""
 
 
 def measure_all(
@@ -53,7 +53,7 @@ def measure_all(
     patch, batch
         Side of the HR patches in pixels, and patches in a batch.
     seconds
-        Time that engine and plain loop each get for a method, beside a warm-up.
+        Time that each of the four is measured for a method, after a warm-up.
     device
         Where to train.
     output
@@ -95,7 +95,7 @@ def measure(method: str, patch: int, batch: int, seconds: float, device: torch.d
         "matmul": _matmul(size, device),
         "convolution": _convolution(64 if device.type == "cuda" else 1, device),
     }
-    rates = {name: [] for name in turns}
+    rates: dict[str, list[float]] = {name: [] for name in turns}
     for name, work in turns.items():
         next(work)  # compiles, fills caches
         rates[name].append(_rate(work, 0, device))
@@ -186,7 +186,8 @@ def _matmul(size: int, device: torch.device) -> Iterator[int]:
 
 def _convolution(batch: int, device: torch.device) -> Iterator[int]:
     """Convolve 64 channels by 3 x 3 in the engine's precision and memory order; yields multiply-adds."""
-    layer = nn.Conv2d(64, 64, 3, padding=1).to(device, _precision(device), memory_format=torch.channels_last)
+    layer = nn.Conv2d(64, 64, 3, padding=1).to(device, _precision(device))
+    layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     layer.requires_grad_(False)
     image = torch.randn(batch, 64, 128, 128, device=device, dtype=_precision(device))
     image = image.contiguous(memory_format=torch.channels_last)
@@ -200,7 +201,7 @@ def _precision(device: torch.device) -> torch.dtype:
 
 
 def _rate(work: Iterator[int], seconds: float, device: torch.device) -> float:
-    """Let `work` go on for `seconds`, one item at least; returns the sum of what it yields, by the second."""
+    """Run `work` for `seconds`, one item at least; returns the sum of what it yields, for each second."""
     synchronize: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     synchronize()
     started, done = _clock(device), 0
@@ -211,15 +212,15 @@ def _rate(work: Iterator[int], seconds: float, device: torch.device) -> float:
 
 
 def _clock(device: torch.device) -> float:
-    """Seconds; on a CPU those that its threads computed, so that other work on the machine does not count."""
+    """Return seconds; on a CPU those that this process computed, so that other work on the machine does not count."""
     return time.perf_counter() if device.type == "cuda" else time.process_time() / torch.get_num_threads()
 
 
 def _noise_pair(seed: int, side: int) -> Pair:
     generator = np.random.default_rng(seed)
     sizes = (PROBLEM.bands, side), (PROBLEM.bands, side // PROBLEM.ratio), (PROBLEM.msi_bands, side)
-    images = [generator.random((channels, length, length), dtype=np.float32) for channels, length in sizes]
-    return Pair(f"noise {seed}", "train", *images, data="")
+    hr_hsi, lr_hsi, hr_msi = (generator.random((bands, side, side), dtype=np.float32) for bands, side in sizes)
+    return Pair(f"noise {seed}", "train", hr_hsi, lr_hsi, hr_msi, data="")
 
 
 def _read(path: Path) -> list[dict]:

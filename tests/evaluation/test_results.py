@@ -1,4 +1,4 @@
-"""Result tables: reading, averaging, comparing, the published numbers, and marking the best."""
+"""Result tables: reading, averaging, comparing, and marking the best."""
 
 import doctest
 import itertools
@@ -14,7 +14,6 @@ from smifbench import metrics
 from smifbench.errors import UserError
 from smifbench.evaluation import columns, results
 from smifbench.metrics import METRICS
-from smifbench.paper.published import load_published
 from smifbench.report import latex
 
 COLUMNS = [
@@ -293,53 +292,6 @@ def test_compare_with_itself_is_zero(write):
     assert (table[list(METRICS)] == 0).all(axis=None)
 
 
-# published numbers
-
-
-def test_published_tables_have_their_keys_and_values():
-    published = load_published()
-    assert published.groupby("table").size().to_dict() == {1: 18, 2: 18, 3: 18, 4: 5, 5: 5}
-    assert not published.duplicated(["table", "dataset", "ratio", "method", "variant"]).any()
-    assert set(published.columns) - set(COLUMNS) == {"table", "published_tflops"}
-    cell = published.query("table == 3 and ratio == 8 and method == 'psrt'").iloc[0].drop("table").to_dict()
-    assert cell == {
-        **{"dataset": "wdcm", "ratio": 8, "method": "psrt", "variant": "default", "paper_psnr": 37.87},
-        **{"paper_ssim": 0.9908, "paper_sam": 2.474, "paper_rase": 4.947, "paper_rmse": 0.0126, "paper_ergas": 1.431},
-        "published_tflops": 0.005,
-    }
-
-
-def test_published_variants_name_what_they_change():
-    published = load_published()
-    table_4 = published[published.table == 4].set_index("variant").paper_psnr.to_dict()
-    assert table_4 == {"blocks4": 48.99, "default": 49.01, "blocks6": 48.93, "stages3": 48.93, "stages5": 48.95}
-    table_5 = published[published.table == 5].set_index("variant").paper_psnr.to_dict()
-    assert table_5["no_csca"] == 48.52
-    assert table_5["no_msfe"] == 48.80
-    assert table_5["no_is2f2"] == 48.20
-    assert table_5["no_csca_no_msfe_no_is2f2"] == 46.82
-
-
-def test_full_network_is_the_same_in_all_tables():
-    full = load_published().query("dataset == 'cave' and ratio == 8 and method == 'smif_net'")
-    full = full[full.variant == "default"]
-    assert full.table.tolist() == [1, 4, 5]
-    assert full.paper_psnr.nunique() == full.paper_sam.nunique() == full.paper_ergas.nunique() == 1
-
-
-def test_published_rase_is_four_times_ergas_where_it_is_consistent():
-    published = load_published()
-    networks = published[(published.dataset == "harvard") & (published.ratio == 4) & (published.method != "cnmf")]
-    assert (networks.paper_rase / networks.paper_ergas).between(3.998, 4.002).all()
-
-
-def test_published_merges_with_our_rows(load):
-    ours = load([row("psrt"), row("gsa")])
-    merged = ours.merge(load_published(), on=["dataset", "ratio", "method", "variant"], how="left")
-    assert merged.paper_psnr_y.tolist()[0] == 48.49
-    assert np.isnan(merged.paper_psnr_y.tolist()[1])
-
-
 # marking
 
 
@@ -377,7 +329,17 @@ def test_summary_shows_each_protocol_and_names_failures(write):
     text, failures = results.summary(folder / "metrics.csv")
     assert "fwhm/1" in text
     assert "12.345" in text
-    assert failures == ["psrt/default on cave x4 p/1 seed 0: out of memory"]
+    run = "cave/p/1/x4/psrt/default/seed0"
+    assert failures == [f"psrt/default on cave x4 p/1 seed 0: out of memory (see {folder}/logs/fuse/{run}.log)"]
+
+
+@pytest.mark.parametrize(("status", "step"), [("failed", "train"), ("ok", "fuse")])
+def test_a_failures_log_is_that_of_the_step_that_failed(status, step, write):
+    folder = write([failed("psrt")])
+    trained = folder / "runs" / "cave/p/1/x4/psrt/default/seed0" / "trained"
+    trained.mkdir(parents=True)
+    (trained / "facts.json").write_text(f'{{"status": "{status}"}}')
+    assert f"see {folder}/logs/{step}/cave" in results.summary(folder / "metrics.csv")[1][0]
 
 
 def test_a_table_from_before_a_column_was_added_is_read(write):

@@ -11,7 +11,15 @@ from scipy import stats
 import smifbench.evaluation.significance
 from smifbench.errors import UserError
 from smifbench.evaluation.columns import METRICS_COLUMNS
-from smifbench.evaluation.significance import claims, critical_difference, holm, intervals, ranks, significance
+from smifbench.evaluation.significance import (
+    claims,
+    critical_difference,
+    holm,
+    intervals,
+    ranks,
+    reference_of,
+    significance,
+)
 from smifbench.metrics import METRICS
 
 
@@ -108,9 +116,11 @@ def test_a_method_with_one_seed_meets_every_seed_of_the_reference():
 
 
 def test_a_reference_that_was_not_run_is_told():
-    with pytest.raises(UserError, match="no rows of the reference smif_net; name one of psrt, gsa"):
+    with pytest.raises(UserError, match="no rows of the reference smif_net; pass one of psrt, gsa as reference="):
         significance(rows({"psrt": 1.0, "gsa": 2.0}))
-    assert claims(rows({"psrt": 1.0})) == []
+    assert claims(rows({"psrt": 1.0})) == [
+        "By PSNR, no method is tested against another: there are no rows of the reference smif_net."
+    ]
     assert one(significance(rows({"psrt": 1.0, "gsa": 2.0}), "gsa"), "psrt").pairs == 12
     with pytest.raises(UserError, match=r"unknown metric 'psmr'; did you mean 'psnr'\?"):
         significance(rows({"smif_net": 1.0}), metric="psmr")
@@ -174,6 +184,23 @@ def test_one_value_has_no_interval_and_an_incomplete_seed_no_part():
 
 
 # claims
+
+
+def test_claims_compare_with_the_reference_that_is_named():
+    table = rows({"psrt": 40.0, "gsa": noise(0.1, 39.0)})
+    assert claims(table, "psrt") == ["By PSNR, psrt is significantly better than gsa on 1 of 1 setting."]
+    wide = table.assign(variant=table.method.map({"psrt": "wide", "gsa": "default"}))
+    assert claims(wide, "psrt/wide") == ["By PSNR, psrt/wide is significantly better than gsa on 1 of 1 setting."]
+
+
+def test_claims_never_are_silent():
+    failed = rows({"smif_net": 40.0, "psrt": lambda scene, seed: None})
+    assert claims(failed) == ["By PSNR, no method is tested: none has a value on a scene on which smif_net has one."]
+
+
+def test_the_reference_of_an_experiment_is_smif_net_unless_stated():
+    assert reference_of({}) == "smif_net"
+    assert reference_of({"reference": "gsa/wide"}) == "gsa/wide"
 
 
 def test_claims_count_settings():

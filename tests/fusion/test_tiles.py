@@ -187,3 +187,37 @@ def test_memory_stays_below_the_bound(tmp_path):
         estimate = np.load(tmp_path / "estimate.npy")
     assert estimate.shape == (31, side, side)
     assert grown[bound] < bound * 1e9 < grown[0]
+
+
+@pytest.mark.parametrize("name", ["ssr_net", "gsa"])
+def test_images_of_double_precision_are_fused_as_float32(name):
+    method, (lr_hsi, hr_msi) = build(name), images(32, 32)
+    estimate = fuse(method, lr_hsi.astype(np.float64), hr_msi.astype(np.float64))
+    assert np.array_equal(estimate, fuse(method, lr_hsi, hr_msi))
+
+
+@pytest.mark.parametrize("memory_gb", [None, 1])
+def test_swapped_and_unfitting_images_are_told(memory_gb):
+    lr_hsi, hr_msi = images(32, 32)
+    for first, second in ((hr_msi, lr_hsi), (lr_hsi, hr_msi[:, :30]), (lr_hsi[0], hr_msi), (lr_hsi[:, :0], hr_msi)):
+        with pytest.raises(UserError, match=r"lr_hsi has shape .* and hr_msi .*; give lr_hsi first"):
+            fuse(build("gsa"), first, second, memory_gb=memory_gb)
+
+
+def test_one_output_band_is_refused_behind_a_scaling():
+    class OneBand(FusionMethod):
+        def forward(self, lr_hsi, hr_msi):
+            return hr_msi.mean(1, keepdim=True)
+
+    model = ScaledNetwork(OneBand(FusionProblem(BANDS, MSI_BANDS, 4)))
+    with pytest.raises(UserError, match=r"forward returned shape \(1, 1, 32, 32\) instead of \(1, 4, 32, 32\)"):
+        fuse(model, *images(32, 32))
+
+
+def test_what_is_no_image_is_refused():
+    class Both(FusionMethod):
+        def forward(self, lr_hsi, hr_msi):
+            return lr_hsi, hr_msi
+
+    with pytest.raises(UserError, match=r"forward returned tuple instead of a tensor of shape \(1, 4, 32, 32\)"):
+        fuse(Both(FusionProblem(BANDS, MSI_BANDS, 4)), *images(32, 32))

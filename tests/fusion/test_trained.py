@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prepared_pairs import make_pairs
+from prepared import make_pairs
 
 import smifbench
 from smifbench import Recipe, UserError

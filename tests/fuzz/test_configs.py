@@ -10,6 +10,7 @@ import yaml
 from fuzzing import damaged, fuzzed, sentence_or
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tracked import tracked
 
 from smifbench import plugins
 from smifbench.degradation.protocol import get_protocol
@@ -17,7 +18,7 @@ from smifbench.errors import UserError
 from smifbench.experiment.config import check_experiment, load_experiment
 from smifbench.method import Recipe
 
-CONFIGS = [yaml.safe_load(path.read_text()) for path in sorted((plugins.ROOT / "config").glob("*.yaml"))]
+CONFIGS = [yaml.safe_load(path.read_text()) for path in tracked("config/*.yaml")]
 CONFIGS.append(
     {
         "experiment": "own",

@@ -1,16 +1,15 @@
 """The script for a bare GPU node, rehearsed on a CPU: it stops in time and goes on until everything is there."""
 
 import csv
-import json
 import subprocess
 import sys
 
 import numpy as np
 import yaml
+from prepared import write_scene
 
 from smifbench import plugins
 from smifbench.degradation import degrade
-from smifbench.system.identity import array_hash
 
 CONFIG = {
     "experiment": "rehearsal",
@@ -31,14 +30,8 @@ def test_calls_add_up_to_a_table_and_a_run(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     prepared = []
     for seed, split in enumerate(("train", "test")):
-        path = tmp_path / "scenes" / f"{split}.npy"
-        path.parent.mkdir(exist_ok=True)
         cube = np.random.default_rng(seed).random((6, 16, 16), dtype=np.float32)
-        np.save(path, cube)
-        srf = [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]]
-        about = {"split": split, "srf": srf, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
-        path.with_suffix(".json").write_text(json.dumps(about))
-        prepared.append(path)
+        prepared.append(write_scene(tmp_path / "scenes" / f"{split}.npy", cube, split))
     degrade.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs" / "toy" / "block-gauss-s2" / "1" / "x4")
     first = check(tmp_path, minutes=0)
     assert first.returncode == 3, first.stderr

@@ -4,11 +4,10 @@ import os
 import subprocess
 import sys
 
-from scripts import load
+import vulnerabilities
 
 from smifbench import plugins
 
-vulnerabilities = load("maintenance/vulnerabilities.py")
 HEALTHY = {"name": "numpy", "version": "2.4.6", "vulns": []}
 UNKNOWN = {"name": "thop", "skip_reason": "Dependency not found and could not be audited: thop"}
 WEAK = {"name": "pillow", "version": "9.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["9.0.1", "9.1"]}]}

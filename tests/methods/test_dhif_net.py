@@ -1,36 +1,25 @@
 """DHIF-Net against the authors' network, and the laws of its filters."""
 
 import sys
+from functools import partial
 
+import goldens
 import pytest
 import shape_keyed
 import torch
+from goldens import parameters, relative_error
 from torch.nn import functional as F
 
 from smifbench.errors import UserError
-from smifbench.fusion.build import build_method
 from smifbench.plugins import method_class
-from smifbench.problem import FusionProblem
 
 NARROW = {"width": 4, "stages": 2, "taps": 3, "filter_width": 8}
+network = partial(goldens.network, "dhif_net")
 dhif_net = sys.modules[method_class("dhif_net").__module__]
 CASES = pytest.mark.parametrize(
     "case", ["31-3-64-8", *(pytest.param(case, marks=pytest.mark.slow) for case in ("31-3-64-4", "191-10-32-4"))]
 )
 AXES = (dhif_net._COLUMNS, dhif_net._ROWS, dhif_net._BANDS)
-
-
-def network(bands=31, msi_bands=3, ratio=4, **options):
-    return build_method("dhif_net", FusionProblem(bands, msi_bands, ratio), **options)
-
-
-def parameters(model):
-    return sum(p.numel() for p in model.parameters())
-
-
-def relative_error(output, expected):
-    expected = torch.as_tensor(expected)
-    return (output - expected).abs().max() / expected.abs().max()
 
 
 def fused(model, *images):

@@ -1,34 +1,24 @@
 """MoG-DCN against the authors' network, and the laws of its unfolding."""
 
+from functools import partial
+
+import goldens
 import pytest
 import shape_keyed
 import thop
 import torch
+from goldens import parameters, relative_error
 from torch import nn
 from torch.nn import functional as F
 
 from smifbench.errors import UserError
-from smifbench.fusion.build import build_method
-from smifbench.problem import FusionProblem
 
 NARROW = {"width": 4, "kernel": 5}
-
-
-def network(bands=31, msi_bands=3, ratio=4, **options):
-    return build_method("mog_dcn", FusionProblem(bands, msi_bands, ratio), **options)
+network = partial(goldens.network, "mog_dcn")
 
 
 def filled(*problem):
     return shape_keyed.fill(network(*problem).double()).eval()
-
-
-def parameters(model):
-    return sum(p.numel() for p in model.parameters())
-
-
-def relative_error(output, expected):
-    expected = torch.as_tensor(expected)
-    return (output - expected).abs().max() / expected.abs().max()
 
 
 def head_inputs(model, *images):

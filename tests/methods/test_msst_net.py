@@ -2,17 +2,17 @@
 
 import importlib
 
+import goldens
 import pytest
 import shape_keyed
 import torch
+from goldens import relative_error
 from torch import nn
 from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.evaluation.cost import count_macs, count_macs_thop, count_parameters
-from smifbench.fusion.build import build_method
 from smifbench.plugins import method_class
-from smifbench.problem import FusionProblem
 
 NARROW = {
     "features": 8,
@@ -27,7 +27,7 @@ NARROW = {
 
 
 def network(bands=5, msi_bands=2, ratio=4, **options):
-    return build_method("msst_net", FusionProblem(bands, msi_bands, ratio), **options)
+    return goldens.network("msst_net", bands, msi_bands, ratio, **options)
 
 
 def parts():
@@ -45,7 +45,7 @@ def test_equals_the_authors_network(golden, case):
     expected = torch.from_numpy(reference[case]).double()
     with torch.no_grad():
         output = model(*shape_keyed.inputs(bands, msi_bands, size, ratio, expected.shape[0]))
-    assert (output - expected).abs().max() <= 1e-7 * expected.abs().max()
+    assert relative_error(output, expected) <= 1e-7
     assert count_parameters(model) == reference[f"params-{case}"]
 
 
@@ -71,7 +71,7 @@ def test_attention_between_patches_alone_grows_faster_than_the_image():
 
 def test_thop_would_count_the_patch_convolutions_alike():
     bands, patch, width = 5, 4, 8
-    scale = parts()._SpatialScale(bands, patch, width, heads=2, layers=1, mlp_ratio=1.0, noise=0.0)
+    scale = parts()._SpatialScale(bands, patch, width, parts()._Settings(heads=2, layers=1, mlp_ratio=1.0, noise=0.0))
     image = torch.rand(1, bands, 8, 12)
     tokens = scale.embed(image)
     assert scale.embed.thop_macs(image, output=tokens) == 6 * width * bands * patch**2
@@ -149,7 +149,7 @@ def test_patches_are_convolutions_whose_stride_is_their_kernel():
 
 
 def test_a_side_that_is_no_multiple_of_a_patch_is_filled_up_by_its_edge():
-    scale = parts()._SpatialScale(3, 8, 6, heads=2, layers=2, mlp_ratio=2.0, noise=0.0).double()
+    scale = parts()._SpatialScale(3, 8, 6, parts()._Settings(heads=2, layers=2, mlp_ratio=2.0, noise=0.0)).double()
     image = torch.randn(2, 3, 13, 6, dtype=torch.float64)
     filled = F.pad(image, (0, 2, 0, 3), mode="replicate")
     # The last convolution sees the crop's border as zeros, hence one pixel less.

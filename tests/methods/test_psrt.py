@@ -1,39 +1,28 @@
 """PSRT against the authors' network, and the laws of its shuffles."""
 
 import sys
+from functools import partial
 
+import goldens
 import numpy as np
 import pytest
 import shape_keyed
 import torch
+from goldens import parameters, relative_error
 from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.evaluation import cost
-from smifbench.fusion.build import build_method
 from smifbench.plugins import method_class
-from smifbench.problem import FusionProblem
 
 NARROW = {"width": 8, "heads": 2, "mlp_ratio": 2.0, "pyramids": 1}
+network = partial(goldens.network, "psrt")
 psrt = sys.modules[method_class("psrt").__module__]
-
-
-def network(bands=31, msi_bands=3, ratio=4, **options):
-    return build_method("psrt", FusionProblem(bands, msi_bands, ratio), **options)
 
 
 def narrow(*problem):
     torch.manual_seed(0)
     return network(*problem, **NARROW).double().eval()
-
-
-def parameters(model):
-    return sum(p.numel() for p in model.parameters())
-
-
-def relative_error(output, expected):
-    expected = torch.as_tensor(expected)
-    return (output - expected).abs().max() / expected.abs().max()
 
 
 def fused(model, *images):

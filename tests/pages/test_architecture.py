@@ -4,12 +4,11 @@ import ast
 import graphlib
 from xml.etree import ElementTree
 
+import architecture
 import pytest
-from scripts import load
 
 import smifbench
 
-architecture = load("maintenance/architecture.py")
 IMPORTS = architecture.imports()
 ROOMS = architecture.between_rooms(IMPORTS)
 FOLDERS = [path.parent for path in architecture.PACKAGE.glob("*/__init__.py")]

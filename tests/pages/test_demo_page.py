@@ -2,13 +2,11 @@
 
 import re
 
+import demo
 import pandas as pd
-from scripts import load
 
 from smifbench.evaluation.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.system.files import write_json
-
-demo = load("maintenance/demo.py")
 
 
 def test_the_readmes_numbers_give_the_readmes_table(tmp_path):

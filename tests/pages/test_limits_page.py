@@ -1,11 +1,10 @@
 """maintenance/limits.py makes the tables of docs/limits.md from the rows of the robustness tests."""
 
+import limits
 import pandas as pd
-from scripts import load
 
 from smifbench.report.losses import spread
 
-limits = load("maintenance/limits.py")
 LOSSES = {"": 0.0, "+size=2r": 1.0, "+shift=1": 2.0, "+misregistration=1,1": 3.5, "+misregistration=2,2": 3.0}
 NOISE = {"+snr_hsi_db=20": 9.0, "+snr_msi_db=20": 8.0, "+response_shift_nm=10": 5.0, "+response_shift_nm=20": -1.0}
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from prepared_pairs import make_pairs
+from prepared import make_pairs
+from tracked import tracked
 
 from smifbench import Recipe, plugins
 from smifbench.fusion.build import RunMethod
@@ -55,6 +56,10 @@ def test_a_python_example_runs(script, desk):
     assert run(desk, "-c", script).strip()
 
 
+def test_the_first_example_tells_the_solver_the_psf():
+    assert "psf=psf" in SCRIPTS[0]
+
+
 def test_compare_prints_the_differences(desk):
     assert "gsa" in run(desk, "-m", "smifbench", "compare", "results/demo", "results/other")
 
@@ -63,7 +68,8 @@ def test_lists_name_every_plugin():
     methods, datasets = (run(plugins.ROOT, "-m", "smifbench", kind) for kind in ("methods", "datasets"))
     assert all(name in methods for name in plugins.names("methods"))
     assert all(name in datasets for name in plugins.names("datasets"))
-    assert all(name in README for name in [*plugins.names("methods"), *plugins.names("datasets")])
+    for path in [*tracked("methods/*.py"), *tracked("datasets/*.py")]:
+        assert path.stem.startswith("_") or f"\n| `{path.stem}` |" in README, path
 
 
 def test_the_worked_method_builds_and_runs():
@@ -79,8 +85,9 @@ def test_the_worked_method_builds_and_runs():
 
 
 def test_new_method_writes_a_method_that_trains(tmp_path):
-    for name in ("smifbench", "methods", "datasets", "workflow"):
+    for name in ("smifbench", "methods", "datasets"):
         shutil.copytree(plugins.ROOT / name, tmp_path / name)
+    (tmp_path / "methods" / "my_net.py").unlink(missing_ok=True)  # a user's, who followed the README
     assert "methods/my_net.py" in run(tmp_path, "-m", "smifbench", "new-method", "my_net")
     assert "class MyNet" in (tmp_path / "methods" / "my_net.py").read_text()
     assert "my_net" in run(tmp_path, "-m", "smifbench", "methods")

@@ -20,6 +20,8 @@ from smifbench.system.files import read_json
 README = (plugins.ROOT / "README.md").read_text()
 METHOD = re.search(r"```python\n(class MyNet.*?)```", README, re.DOTALL).group(1)
 CONFIG = yaml.safe_load(re.search(r"```yaml\n(experiment: mine\n.*?)```", README, re.DOTALL).group(1))
+NAME = "net_of_a_test"
+"""The README's name may be taken by a user's method."""
 
 
 @pytest.fixture
@@ -27,20 +29,21 @@ def experiment(tmp_path, monkeypatch):
     """The README's experiment, in a folder with the README's method."""
     head = (plugins.ROOT / "methods" / "_skeleton.py").read_text().split("class Skeleton")[0]
     (tmp_path / "methods").mkdir()
-    (tmp_path / "methods" / "my_net.py").write_text(head + METHOD)
+    (tmp_path / "methods" / f"{NAME}.py").write_text(head + METHOD)
     monkeypatch.chdir(tmp_path)
-    return check_experiment(CONFIG)
+    methods = {NAME if name == "my_net" else name: about for name, about in CONFIG["methods"].items()}
+    return check_experiment(CONFIG | {"methods": methods})
 
 
 def test_the_method_is_trained_by_the_recipe_that_is_printed(experiment, tmp_path):
     stated = re.search(r"recipe = (Recipe\(.*?\))", METHOD).group(1)
-    recipe = experiment.recipe_of("my_net")
+    recipe = experiment.recipe_of(NAME)
     assert recipe == eval(stated, {"Recipe": Recipe})
     dataset = experiment.build_dataset("indian_pines")
     scenes = [Path("scenes") / f"{scene}.npy" for scene in dataset.scenes()]
     for path in scenes:
         prepare(dataset, "indian_pines", path.stem, tmp_path, path)
-    (run,) = [run for run in experiment.runs() if run.method == "my_net"]
+    (run,) = [run for run in experiment.runs() if run.method == NAME]
     degrade(scenes, run.protocol, run.ratio, Path("pairs"))
     trained = Path("results/mine/runs") / run.folder / "trained"
     train(RunMethod(run, {}), Path("pairs"), recipe, Path("state"), trained)
@@ -53,4 +56,4 @@ def test_the_method_is_trained_by_the_recipe_that_is_printed(experiment, tmp_pat
     assert "+" in facts["code"], "the code id names a method that is not the suite's"
     fuse(RunMethod(run, {}, trained), Path("pairs"), Path("fused"))
     assert read_json("fused/facts.json")["status"] == "ok"
-    assert smifbench.load_method("results/mine", "my_net").network.title == "My Net"
+    assert smifbench.load_method("results/mine", NAME).network.title == "My Net"

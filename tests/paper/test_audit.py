@@ -9,8 +9,9 @@ import pytest
 import smifbench.paper.audit
 from smifbench.evaluation.columns import METRICS_COLUMNS
 from smifbench.metrics import METRICS
-from smifbench.paper.audit import FLOPS, STATUSES, audit
-from smifbench.paper.published import PUBLISHED, incomparable, load_published
+from smifbench.paper.audit import STATUSES, audit
+from smifbench.paper.layout import FLOPS, incomparable
+from smifbench.paper.published import PUBLISHED, load_published
 
 PAPER_METRICS = [name for name in METRICS if name.startswith("paper_")]
 COUNTS = {"cave": 512, "harvard": 1024, "wdcm": 128}
@@ -97,8 +98,21 @@ def test_what_failed_or_was_not_run_says_so():
     ] * 6
     audited = audit(table[table.method != "tsfn"])
     assert (cell(audited).status, cell(audited).reason) == ("not run", "failed: out of memory")
-    assert (cell(audited, method="tsfn").status, cell(audited, method="tsfn").reason) == ("not run", "")
-    assert set(audit(table.iloc[:0]).status) == {"not run"}
+    absent = cell(audited, method="tsfn")
+    assert (absent.status, absent.reason) == ("not run", "not in these results: TSFN on CAVE at ratio 4")
+    variant = audit(table[table.variant != "no_csca"]).query("variant == 'no_csca'").iloc[0]
+    assert variant.reason == "not in these results: SMIF-NET (no_csca) on CAVE at ratio 8"
+    other = audit(table[(table.dataset == "cave") & (table.ratio == 4)])
+    assert cell(other, ratio=8).reason == "not in these results: CAVE at ratio 8"
+    assert cell(other, dataset="harvard").reason == "not in these results: Harvard"
+
+
+def test_a_cell_that_is_not_run_always_has_a_reason():
+    nothing = audit(runs().iloc[:0])
+    assert set(nothing.status) == {"not run"}
+    assert (nothing.reason != "").all()
+    undefined = cell(audit(runs().assign(paper_psnr=np.nan)))
+    assert (undefined.status, undefined.reason) == ("not run", "paper_psnr is undefined there")
 
 
 def test_the_first_experiment_that_holds_a_cell_counts():

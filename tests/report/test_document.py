@@ -55,9 +55,9 @@ def test_tables_stand_in_the_papers_order_however_many_there_are(results):
 def test_the_pdf_is_the_same_byte_for_byte_elsewhere_and_later(results, tmp_path_factory):
     from matplotlib import pyplot as plt
 
-    from smifbench.report import pictures
+    from smifbench.report import style
 
-    pictures.save(plt.figure(figsize=(1, 1)), results / "figures", "fig2_pseudo_colour")
+    style.save(plt.figure(figsize=(1, 1)), results / "figures", "fig2_pseudo_colour")
     elsewhere = shutil.copytree(results, tmp_path_factory.mktemp("elsewhere") / "results")
     write_document(results, results / "paper.tex")
     written = time.time()

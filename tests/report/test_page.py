@@ -13,7 +13,7 @@ from PIL import Image
 
 from smifbench.report.comparison import Comparison
 from smifbench.report.page import write_report
-from smifbench.report.pictures import styles
+from smifbench.report.style import styles
 from smifbench.report.viewer import CUBE_BYTES, PICTURE_BYTES, view
 
 pytestmark = pytest.mark.xdist_group("report")  # one made-up experiment for all
@@ -62,6 +62,9 @@ def test_a_users_text_is_text(page):
 def test_what_failed_is_told(page):
     assert "2 runs failed or were not run" in page
     assert re.search(r"SSR-NET on Washington DC Mall, ratio 8, block-gauss-s2/1, seed 1: failed\. out of memory", page)
+    run = "wdcm/block-gauss-s2/1/x8/ssr_net/default/seed1"
+    assert re.search(rf"out of memory \(log: <code>\S+/logs/fuse/{run}\.log</code>\)", page)
+    assert "To try again, mend the cause and call snakemake again" in page
 
 
 def test_provenance_names_code_device_and_data(page):
@@ -145,3 +148,31 @@ def test_an_experiment_without_smif_net_has_a_report_too(made_up, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "SSR-NET" in page
     assert "significantly" not in page
+    assert "there are no rows of the reference SMIF-NET" in page
+    assert "p (Holm)" not in page
+
+
+def test_methods_are_compared_with_the_experiments_reference(made_up, tmp_path):
+    results, pairs = made_up
+    for name in ("metrics.csv", "cost.csv", "runs"):
+        (tmp_path / name).symlink_to(results / name)
+    experiment = json.loads((results / "experiment.json").read_text()) | {"reference": "gsa"}
+    (tmp_path / "experiment.json").write_text(json.dumps(experiment))
+    write_report(tmp_path, pairs, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Differences from GSA are tested" in page
+    assert "PSNR with intervals, and tests against GSA" in page
+
+
+def test_networks_below_the_linear_control_are_told_with_the_difference(made_up, tmp_path):
+    results, pairs = made_up
+    metrics = pd.read_csv(results / "metrics.csv", dtype=str, keep_default_na=False)
+    metrics.loc[metrics.method == "gsa", "psnr"] = "60"
+    metrics.loc[metrics.method == "ssr_net", "psnr"] = "59.75"
+    for name in ("experiment.json", "cost.csv", "runs"):
+        (tmp_path / name).symlink_to(results / name)
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    write_report(tmp_path, pairs, tmp_path / "report.html")
+    told = "networks lie below the linear control GSA (60.00 dB by PSNR): SSR-NET by 0.25 dB, SMIF-NET by "
+    assert told in (tmp_path / "report.html").read_text()
+    assert "linear control" not in (results / "report.html").read_text()

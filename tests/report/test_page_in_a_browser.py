@@ -176,6 +176,25 @@ def test_the_page_never_scrolls_sideways(page, width):
     assert page.run(f"Math.min(...{texts}.map((each) => parseFloat(getComputedStyle(each).fontSize)))") >= 11
 
 
+@pytest.mark.parametrize("table", ["board", "audited", "costs", "tests"])
+def test_no_column_is_cut_on_a_desk(page, table):
+    page.width(1280)
+    box = f"document.getElementById('{table}-table').parentElement"
+    assert page.run(f"{box}.scrollWidth - {box}.clientWidth") <= 0
+
+
+@pytest.mark.parametrize(("table", "heading"), [("board", "PSNR"), ("audited", "Published"), ("tests", "PSNR")])
+def test_a_phone_shows_a_number_beside_the_method_and_its_setting(page, table, heading):
+    page.width(390)
+    heads = f"[...document.querySelectorAll('#{table}-table thead th')]"
+    right = f"{heads}.find((head) => head.innerText.startsWith('{heading}')).getBoundingClientRect().right"
+    assert 0 < page.run(right) <= 390
+    first = page.run(f"document.querySelector('#{table}-table tbody tr').cells[0].innerText")
+    assert "ratio 4" in first
+    page.run(f"document.getElementById('{table}-table').parentElement.scrollLeft = 200")
+    assert page.run(f"document.querySelector('#{table}-table tbody tr').cells[0].getBoundingClientRect().left") >= 0
+
+
 def test_every_picture_and_section_is_there(page):
     assert page.run(
         "[...document.images].filter((image) => image.closest('#figures')).every((image) => image.naturalWidth > 500)"

@@ -11,11 +11,10 @@ from smifbench.evaluation.columns import COST_COLUMNS, METRICS_COLUMNS
 from smifbench.evaluation.results import leaderboard
 from smifbench.metrics import METRICS
 from smifbench.paper.audit import audit
+from smifbench.paper.layout import METHODS, PAPER_METRICS
 from smifbench.paper.published import load_published
 from smifbench.report.tables import (
-    PAPER,
-    PAPER_TITLES,
-    WALD,
+    WALD_METRICS,
     ablation_table,
     audit_tables,
     complexity_table,
@@ -61,8 +60,8 @@ def cells(table, method):
 
 
 def test_best_is_bold_and_second_underlined_in_each_direction():
-    table = quality_table(rows({"gsa": 40.0, "ssr_net": 41.0, "smif_net": 42.0}), WALD, EXPERIMENT)
-    psnr, sam = WALD.index("psnr"), WALD.index("sam")
+    table = quality_table(rows({"gsa": 40.0, "ssr_net": 41.0, "smif_net": 42.0}), WALD_METRICS, EXPERIMENT)
+    psnr, sam = WALD_METRICS.index("psnr"), WALD_METRICS.index("sam")
     assert [cells(table, name)[psnr] for name in ("GSA", "SSR", "SMIF")] == [
         "40.00",
         r"{\underline{\num{41.00}}}",
@@ -76,54 +75,54 @@ def test_best_is_bold_and_second_underlined_in_each_direction():
 
 
 def test_values_that_print_alike_share_the_mark():
-    table = quality_table(rows({"gsa": 41.001, "ssr_net": 41.004, "smif_net": 40.0}), WALD, EXPERIMENT)
+    table = quality_table(rows({"gsa": 41.001, "ssr_net": 41.004, "smif_net": 40.0}), WALD_METRICS, EXPERIMENT)
     assert cells(table, "GSA")[0] == cells(table, "SSR")[0] == r"\bfseries 41.00"
     assert cells(table, "SMIF")[0] == r"{\underline{\num{40.00}}}"
 
 
 def test_a_failed_method_has_dashes_and_no_mark():
-    table = quality_table(rows({"gsa": 40.0, "ssr_net": math.nan}), WALD, EXPERIMENT)
+    table = quality_table(rows({"gsa": 40.0, "ssr_net": math.nan}), WALD_METRICS, EXPERIMENT)
     assert set(cells(table, "SSR")) == {"{--}"}
 
 
 def test_seeds_are_told_as_mean_and_deviation():
-    table = quality_table(rows({"gsa": 40.0, "ssr_net": 30.0}, seeds=(0, 1, 2)), WALD, EXPERIMENT)
+    table = quality_table(rows({"gsa": 40.0, "ssr_net": 30.0}, seeds=(0, 1, 2)), WALD_METRICS, EXPERIMENT)
     assert cells(table, "GSA")[0] == r"\bfseries 41.00 {\,$\pm$\,1.00}"
     assert "over 3 seeds" in table
 
 
 def test_infinite_psnr_is_printed():
-    assert r"\infty" in quality_table(rows({"gsa": math.inf, "ssr_net": 40.0}), WALD, EXPERIMENT)
+    assert r"\infty" in quality_table(rows({"gsa": math.inf, "ssr_net": 40.0}), WALD_METRICS, EXPERIMENT)
 
 
 def test_published_values_stand_below_ours_in_the_papers_convention_only():
     ours = rows({"gsa": 40.0, "smif_net": 41.0})
-    table = quality_table(ours, PAPER, EXPERIMENT)
+    table = quality_table(ours, PAPER_METRICS, EXPERIMENT)
     assert r"\color{gray} 50.63" in table
     assert r"\color{gray} 0.6612" in table
-    assert "gray" not in quality_table(ours, WALD, EXPERIMENT)
+    assert "gray" not in quality_table(ours, WALD_METRICS, EXPERIMENT)
 
 
 def test_published_values_that_do_not_compare_stand_in_brackets_as_printed():
-    table = quality_table(rows({"gsa": 40.0}), PAPER, EXPERIMENT)
+    table = quality_table(rows({"gsa": 40.0}), PAPER_METRICS, EXPERIMENT)
     cnmf = table[table.index("CNMF") :].splitlines()[1]
     assert r"\llap{(}\num{6.313}\rlap{)}" in cnmf
     assert r"\color{gray} 11.05 &" in cnmf, "the paper prints two decimals here"
 
 
 def test_what_was_not_run_is_said():
-    for columns in (WALD, PAPER):
+    for columns in (WALD_METRICS, PAPER_METRICS):
         table = quality_table(rows({"gsa": 40.0, "smif_net": 41.0}), columns, EXPERIMENT)
         at_ratio_4, at_ratio_8 = table.split("Ratio 8")
         assert [name in at_ratio_4 for name in ("CNMF", "PSRT", "MSST-Net")] == [True, True, True]
         assert at_ratio_4.count("not run") == 8
         assert "not run" in at_ratio_8
-    assert "not run" not in quality_table(rows({"gsa": 40.0}).assign(dataset="own"), WALD, EXPERIMENT)
+    assert "not run" not in quality_table(rows({"gsa": 40.0}).assign(dataset="own"), WALD_METRICS, EXPERIMENT)
 
 
 def test_a_published_value_stands_beside_the_published_network_only():
     narrow = {**EXPERIMENT["methods"], "smif_net/default": {"title": "SMIF-NET", "options": {"width": 8}}}
-    table = quality_table(rows({"smif_net": 41.0}), PAPER, {**EXPERIMENT, "methods": narrow})
+    table = quality_table(rows({"smif_net": 41.0}), PAPER_METRICS, {**EXPERIMENT, "methods": narrow})
     assert "50.63" not in table
 
 
@@ -131,14 +130,14 @@ def test_a_failed_seed_is_marked_and_told():
     table = rows({"gsa": 40.0, "ssr_net": 41.0}, seeds=(0, 1, 2)).assign(message="")
     lost = (table.method == "ssr_net") & (table.seed == 1)
     table.loc[lost, ["status", "message"]] = ["failed", "CUDA out of memory: 5 %"]
-    text = quality_table(table, WALD, EXPERIMENT)
+    text = quality_table(table, WALD_METRICS, EXPERIMENT)
     assert cells(text, r"SSR\_NET$^\dagger$")[0].startswith(r"\bfseries 42.00 {\,$\pm$\,1.41}")
     assert r"$^\dagger$SSR\_NET, ratio 4, 1 of 3 seeds: failed: CUDA out of memory: 5 \%." in text
     assert r"GSA$^\dagger$" not in text
 
 
 def test_note_and_names_are_escaped():
-    assert r"50 \% \& more" in quality_table(rows({"gsa": 40.0, "ssr_net": 1.0}), WALD, EXPERIMENT)
+    assert r"50 \% \& more" in quality_table(rows({"gsa": 40.0, "ssr_net": 1.0}), WALD_METRICS, EXPERIMENT)
 
 
 def test_tables_of_the_paper_carry_its_numbers():
@@ -174,7 +173,7 @@ def test_complexity_shows_counts_in_their_units_and_dashes_for_solvers():
 def test_values_are_means_over_scenes():
     two = rows({"gsa": 40.0, "ssr_net": 10.0})
     other = two.assign(scene="second", **{name: two[name] + 2 for name in METRICS})
-    table = quality_table(pd.concat([two, other]), WALD, EXPERIMENT)
+    table = quality_table(pd.concat([two, other]), WALD_METRICS, EXPERIMENT)
     assert cells(table, "GSA")[0] == r"\bfseries 41.00"
     assert np.isclose(float(cells(table, "SSR")[2].removeprefix(r"\bfseries")), 11)
 
@@ -242,12 +241,22 @@ def test_statistics_tell_means_tests_and_too_few_pairs():
     assert "Too few pairs: with 3 pairs the smallest possible p is 0.25." in text
     without = {key: EXPERIMENT["methods"][key] for key in ("gsa/default", "ssr_net/default")}
     text = statistics_tables(table[table.method != "smif_net"], {**EXPERIMENT, "methods": without})
-    assert cells(text, "GSA")[3:] == ["--", "--", ""]
+    assert len(cells(text, "GSA")) == 2, "the mean and its interval"
+    assert "No method is tested against another: the results hold no rows of the reference smif\\_net." in text
+    assert "Verdict" not in text
+
+
+def test_the_reference_of_the_tests_is_the_experiments():
+    table = rows({"gsa": 40.0, "ssr_net": 39.0, "smif_net": 41.0}, seeds=tuple(range(8)))
+    text = statistics_tables(table, {**EXPERIMENT, "reference": "gsa"})
+    assert "signed-rank test against GSA over" in text
+    assert cells(text, "SSR")[3:] == ["-1.00", "0.016", "GSA is better"]
+    assert cells(text, "GSA")[2:] == ["{--}", "{--}", "{--}", ""]
 
 
 def test_audit_shows_a_row_for_each_published_row_and_its_reason():
     published = load_published().query("table == 1 and method == 'smif_net' and ratio == 4").iloc[0]
-    ours = rows({"smif_net": 0.0}).assign(experiment="e", **{name: published[name] for name in PAPER})
+    ours = rows({"smif_net": 0.0}).assign(experiment="e", **{name: published[name] for name in PAPER_METRICS})
     audited = audit(ours)
     text = audit_tables(audited, EXPERIMENT)
     table = text[text.index("paper's Table 1") : text.index("paper's Table 2")]
@@ -257,8 +266,13 @@ def test_audit_shows_a_row_for_each_published_row_and_its_reason():
     assert sum(line.startswith("SMIF-NET") for line in text.splitlines()) == 6 + 5 + 5
 
 
+def test_cells_that_the_results_do_not_hold_have_no_mark():
+    text = audit_tables(audit(rows({"gsa": 40.0}).assign(experiment="e")), EXPERIMENT)
+    assert "not in these results" not in text
+
+
 def test_audit_has_a_mark_for_any_number_of_failures():
-    table = rows(dict.fromkeys(PAPER_TITLES, math.nan))
+    table = rows(dict.fromkeys(METHODS, math.nan))
     table = pd.concat([table, table.assign(ratio=8)], ignore_index=True)
     table["message"] = [f"error {index}" for index in range(len(table))]
     text = audit_tables(audit(table.assign(experiment="e")), EXPERIMENT)
@@ -279,17 +293,23 @@ def test_to_latex_sets_a_leaderboard():
     assert cells(text, "gsa") == [r"{\underline{\num{40.00}}}"] * 2
 
 
+def test_to_latex_prints_names_as_latex_wants_them():
+    text = to_latex(leaderboard(rows({"my_net": 40.0}).assign(dataset="my_scene")))
+    assert r"my\_net & " in text
+    assert r"{my\_scene, ratio 4}" in text
+
+
 def test_data_that_could_not_be_had_leave_their_tables_not_run(tmp_path):
     table = rows({"gsa": 40.0, "smif_net": 41.0})
     lost = table.assign(dataset="own", status="not run", **dict.fromkeys(METRICS, math.nan))
     both = pd.concat([table, lost]).assign(message="own.npy is not there")
-    text = quality_table(both[both.dataset == "own"], WALD, EXPERIMENT)
+    text = quality_table(both[both.dataset == "own"], WALD_METRICS, EXPERIMENT)
     assert text.count("own.npy is not there") == 1
     assert r"All methods & \multicolumn{6}{c}{\textit{not run}}" in text
     assert "dagger" not in text
     assert cells(statistics_tables(both, EXPERIMENT), "GSA")[0] == "40.00"
     lost = lost.assign(dataset="cave", message="no network")
-    text = quality_table(lost, PAPER, EXPERIMENT)
+    text = quality_table(lost, PAPER_METRICS, EXPERIMENT)
     assert text.count("not run") == 2 * 9 + 1, "each published row at each ratio, and GSA"
     assert r"\color{gray} 50.63" in text
     assert statistics_tables(lost, EXPERIMENT)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from prepared import write_scene
 from safetensors.torch import save_file
 
 from smifbench import UserError, build_method, fuse, metrics, simulate
@@ -23,7 +24,7 @@ from smifbench.report import losses
 from smifbench.run import Run
 from smifbench.steps import robustness
 from smifbench.system.files import read_json, write_json
-from smifbench.system.identity import array_hash, file_hash
+from smifbench.system.identity import file_hash
 
 GSA = Run("land", "block-gauss-s2/1", 4, "gsa", "default", 0)
 SSR_NET = replace(GSA, method="ssr_net")
@@ -40,13 +41,9 @@ def land(tmp_path_factory):
     scenes = []
     for split in ("train", "test"):
         scenes.append(folder / "scenes" / f"land_{split}.npy")
-        scenes[-1].parent.mkdir(exist_ok=True)
         materials = np.cumsum(np.cumsum(generator.standard_normal((3, 24, 32)), 1), 2)
         scene = np.tensordot(spectra, (materials - materials.min()) / np.ptp(materials) / 2, 1)
-        scene = scene.astype(np.float32)
-        np.save(scenes[-1], scene)
-        sidecar = {"split": split, "srf": srf.tolist(), "wavelengths_nm": nm.tolist(), "sha256": array_hash(scene)}
-        write_json(scenes[-1].with_suffix(".json"), sidecar)
+        write_scene(scenes[-1], scene.astype(np.float32), split, srf, nm)
     degrade(scenes, GSA.protocol, GSA.ratio, folder / "pairs")
     (folder / "trained").mkdir()
     network = ScaledNetwork(build_method("ssr_net", load_problem(folder / "pairs")))

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from prepared_pairs import make_pairs
+from prepared import make_pairs
 
 from smifbench import FusionMethod, FusionProblem, Recipe, UserError
 from smifbench.degradation.pairs import load_pairs

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from prepared import write_scene
 
 from smifbench import UserError
 from smifbench.__main__ import main
@@ -14,7 +15,6 @@ from smifbench.run import Run
 from smifbench.steps.fuse import fuse
 from smifbench.steps.score import score
 from smifbench.system.files import write_json
-from smifbench.system.identity import array_hash
 from smifbench.tools.verification import verify
 
 METHODS = ("bicubic", "gsa")
@@ -29,11 +29,7 @@ def untouched(tmp_path_factory):
     generator = np.random.default_rng(0)
     prepared = [folder / "data" / "scenes" / "toy-1234" / f"{scene}.npy" for scene in ("first", "second")]
     for path in prepared:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cube = generator.random((6, 32, 32), dtype=np.float32)
-        np.save(path, cube)
-        about = {"split": "test", "srf": SRF, "wavelengths_nm": [0] * 6, "sha256": array_hash(cube)}
-        write_json(path.with_suffix(".json"), about)
+        write_scene(path, generator.random((6, 32, 32), dtype=np.float32), srf=SRF)
     degrade.degrade(prepared, "block-gauss-s2/1", 4, folder / PAIRS)
     tables = []
     for method in METHODS:

@@ -18,7 +18,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from smifbench import FusionProblem, Recipe, UserError, build_method
+from smifbench import FusionMethod, FusionProblem, Recipe, UserError, build_method
 from smifbench.degradation.pairs import Pair
 from smifbench.degradation.simulation import simulate
 from smifbench.errors import MachineError
@@ -518,10 +518,45 @@ def test_a_patch_that_does_not_fit_is_told(patch):
         training(Recipe(patch=patch))
 
 
-@pytest.mark.parametrize("change", [{"optimizer": "sgd"}, {"precision": "fp8"}])
-def test_unknown_settings_are_told(change):
-    with pytest.raises(UserError, match=rf"unknown {next(iter(change))} '{next(iter(change.values()))}' in a recipe"):
-        training(replace(RECIPE, **change))
+@pytest.mark.parametrize(
+    ("field", "value", "known"),
+    [
+        ("optimizer", "sgd", "adam, adamw"),
+        ("schedule", "linear", "constant, cosine, step"),
+        ("scaling", "whiten", "none, standard"),
+        ("precision", "fp8", "bf16, float32"),
+    ],
+)
+def test_a_recipe_names_what_it_knows(field, value, known):
+    with pytest.raises(UserError, match=rf"^unknown {field} '{value}' in a recipe; known: {known}$"):
+        replace(RECIPE, **{field: value})
+
+
+def test_a_loss_that_the_method_does_not_know_is_told():
+    with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, authors "):
+        training(replace(RECIPE, loss="huber"))
+    with pytest.raises(UserError, match="unknown loss 'authors' in a recipe of msst_net; known: l1, mse "):
+        training(replace(RECIPE, loss="authors"), method="msst_net", **TINY_MSST)
+    training(replace(RECIPE, loss="authors"))
+
+
+class OneBand(FusionMethod):
+    """Returns one band, which loss and scaling would broadcast to all."""
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        self.gain = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, lr_hsi, hr_msi):
+        return self.gain * hr_msi.mean(1, keepdim=True)
+
+
+@pytest.mark.parametrize("scaling", ["none", "standard"])
+def test_an_estimate_of_too_few_bands_is_not_trained(scaling):
+    recipe = replace(RECIPE, scaling=scaling)
+    run = Training(ScaledNetwork(OneBand(FusionProblem(6, 2, 4))), [pair()], [], recipe, seed=0)
+    with pytest.raises(UserError, match=r"forward returned shape \(2, 1, 16, 16\) instead of \(2, 6, 16, 16\)"):
+        run.run(quiet)
 
 
 def test_gpu_shortcuts_last_as_long_as_their_block():

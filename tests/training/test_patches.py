@@ -9,7 +9,7 @@ import torch
 from smifbench.data.missing import blocks_with_missing
 from smifbench.degradation.pairs import Pair
 from smifbench.degradation.simulation import simulate
-from smifbench.training.patches import Patches, valid_images
+from smifbench.training.patches import Patches
 
 SRF = np.array([[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0.5, 0.5]])
 
@@ -118,4 +118,5 @@ def test_patches_touch_no_missing_pixel():
     expected = {(0, top, left) for top in range(6) for left in range(10)}
     expected |= {(1, *place[1:]) for place in expected if not (2 <= place[1] <= 4 and 3 <= place[2] <= 5)}
     assert set(map(tuple, places)) == expected
-    assert all(torch.isfinite(image).all() for images in valid_images([whole, gaps]) for image in images)
+    assert all(torch.isfinite(pixels).all() for pixels in patches.valid_pixels())
+    assert [len(pixels) for pixels in patches.valid_pixels()] == [2 * 96 - 1, 16 * (2 * 96 - 1)]

@@ -103,7 +103,7 @@ def test_outputs_are_the_promised_ones(workbench):
     assert set(pd.read_csv(results / "tables" / "audit.csv").status) == {"not run"}
     page = (results / "report.html").read_text()
     assert TINY["note"] in page
-    assert re.search(r"Not trained, because the linear control GSA reaches 44\.\d\d dB .*: SSR-NET \(", page)
+    assert re.search(r"below the linear control GSA \(44\.\d\d dB by PSNR\): SSR-NET by \d", page)
     assert not re.search(r"""(src|href)=["']https?:""", page), "the report must open offline"
 
 

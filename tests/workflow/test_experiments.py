@@ -10,7 +10,7 @@ from smifbench.degradation import degrade
 from smifbench.evaluation.columns import COST_COLUMNS
 from smifbench.experiment.config import check_experiment
 from smifbench.fusion.build import RunMethod
-from smifbench.paper.audit import published_options
+from smifbench.paper.layout import published_options
 from smifbench.report.document import write_document
 from smifbench.report.tables import write_tables
 from smifbench.steps import describe, fuse, score, train
