@@ -221,7 +221,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_fuse_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("--method", required=True, help="a method's name, see the command methods")
     added.add_argument("--hsi", required=True, metavar="A", help="low-resolution hyperspectral file")
-    added.add_argument("--msi", required=True, metavar="B", help="high-resolution multispectral file, registered to A")
+    added.add_argument(
+        "--msi",
+        required=True,
+        nargs="+",
+        metavar="B",
+        help="high-resolution multispectral file, several files of single bands, or a Sentinel-2 folder (.SAFE)",
+    )
     added.add_argument("--output", "--out", required=True, metavar="C", help=".npy, .npz, .mat, .hdr, .img or .tif")
     budget = added.add_mutually_exclusive_group()
     budget.add_argument("--weights", metavar="W", help="safetensors file of a trained network")

@@ -29,7 +29,8 @@ def fill_nearest(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
 def blocks_with_missing(missing: np.ndarray, ratio: int) -> np.ndarray:
     """Which LR pixels (H/r, W/r) stand on ground where at least one of the HR pixels (H, W) is missing."""
     height, width = missing.shape
-    return missing.reshape(height // ratio, ratio, width // ratio, ratio).any((1, 3))
+    blocks = missing.reshape(height // ratio, ratio, width // ratio, ratio)
+    return np.asarray(blocks.any((1, 3)))
 
 
 def mask_to_text(missing: np.ndarray) -> str:

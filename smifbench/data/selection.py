@@ -98,8 +98,10 @@ def choose_bands(
     highest = max((last for _, last in choice.spans), default=0)
     if highest >= count:
         raise UserError(f"band {highest} is named, but {name} has bands 0..{count - 1}")
-    if choice.ranges_nm and wavelengths_nm is None:
-        raise UserError(f"{name} states no wavelengths; name its bands by number")
+    if wavelengths_nm is None:
+        if choice.ranges_nm:
+            raise UserError(f"{name} states no wavelengths; name its bands by number")
+        wavelengths_nm = np.full(count, np.nan)
     numbered = {band for first, last in choice.spans for band in range(first, last + 1)}
     within = {
         int(band)
@@ -141,7 +143,7 @@ def missing_in(cube: Cube, bands: Sequence[int], fills: Sequence[float] = ()) ->
     missing = np.zeros(cube.array.shape[1:], bool) if missing is None else missing
     for fill in fills:
         for band in bands:
-            if cube.gain is None:
+            if cube.gain is None or cube.offset is None:
                 missing |= is_nodata(cube.array[band], fill)
             else:  # which rounded what the file stores
                 missing |= np.isclose(cube.array[band], fill * cube.gain[band] + cube.offset[band], rtol=1e-6, atol=0)

@@ -51,9 +51,8 @@ class Common:
 
 def comparable(hsi: Grid | None, msi: Grid | None) -> str:
     """Return why the two grids cannot be compared, or ""."""
-    for name, grid in (("HSI", hsi), ("MSI", msi)):
-        if grid is None:
-            return f"the {name} states no geo-reference"
+    if hsi is None or msi is None:
+        return f"the {'HSI' if hsi is None else 'MSI'} states no geo-reference"
     if (hsi.crs is None) != (msi.crs is None):
         return f"the {'HSI' if hsi.crs is None else 'MSI'} states no coordinate reference system"
     return ""
@@ -162,7 +161,7 @@ def warp(
     }
     for band, out in zip(source, warped, strict=True):
         reproject(band, out, src_nodata=np.nan, dst_nodata=np.nan, resampling=Resampling.cubic, **places)
-    beyond = np.isnan(warped).any(0)
+    beyond = np.asarray(np.isnan(warped).any(0))
     return warped, beyond if beyond.any() else None, target
 
 
@@ -197,5 +196,7 @@ def _overlap(start: int, ratio: int, count: int, msi_count: int) -> tuple[slice,
 
 def _name(grid: Grid) -> str:
     """Coordinate reference system in a word."""
+    if grid.crs is None:
+        return "no reference system"
     code = grid.crs.to_epsg()
     return f"EPSG:{code}" if code else grid.crs.to_wkt().partition(",")[0].replace('"', "").partition("[")[2]

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import ndimage
 from tqdm import tqdm
 
 from smifbench import metrics, plugins
 from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
+from smifbench.data.missing import blocks_with_missing
 from smifbench.data.responses import spectral_response
-from smifbench.degradation.degrade import blurred_from
 from smifbench.degradation.estimation import Operators, estimate
 from smifbench.degradation.filling import fill_pair
 from smifbench.degradation.operators import apply_srf, blur_decimate, overhang
@@ -139,11 +140,21 @@ def fuse_pair(
             load_weights(model, Path(weights))
             training = {"weights": str(weights)}
         else:
-            reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, usable)
+            reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, pair.usable(0))
             model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
     fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
     result = pair.result(fused)
+    quality = assess(
+        fused,
+        lr_hsi,
+        hr_msi,
+        operators.psf,
+        operators.srf,
+        pair.ratio,
+        missing,
+        None if usable is None else ~usable,
+    )
     about = {
         "result": str(output),
         "hsi": str(pair.hsi_path),
@@ -160,21 +171,11 @@ def fuse_pair(
             "written_as": None if missing is None else f"{result.nodata:g}",
         },
         "bands": {"hsi": band_list(pair.hsi_bands), "msi": band_list(pair.msi_bands)},
-        "quality": assess(
-            fused,
-            lr_hsi,
-            hr_msi,
-            operators.psf,
-            operators.srf,
-            pair.ratio,
-            missing,
-            None if usable is None else ~usable,
-        ),
+        "quality": {name: None if _undefined(value) else value for name, value in quality.items()},
         "operators": _describe_operators(operators, psf, srf, pair.scale),
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(*plugins.sources("methods", method)),
     }
-    about["quality"] |= {key: None for key in ("d_lambda", "d_s", "qnr") if math.isnan(about["quality"][key])}
     about["notes"] = [
         *pair.notes,
         *write_cube(output, result),
@@ -257,7 +258,7 @@ def one_scale_down(
     """Degrade a pair (C, h, w), (c, H, W) by Wald's protocol, so that `lr_hsi` becomes the reference.
 
     Sides that the ratio does not divide are cropped at their end. LR pixels that are not `usable` (h, w), if that is
-    given, are missing pixels of the new pair.
+    given, are missing pixels of the new pair, and make those missing that stand on their ground.
     """
     height, width = (side // ratio * ratio for side in lr_hsi.shape[1:])
     reference = np.ascontiguousarray(lr_hsi[:, :height, :width])
@@ -266,7 +267,7 @@ def one_scale_down(
     masks = []
     if usable is not None and not usable[:height, :width].all():
         missing = ~usable[:height, :width]
-        masks = [missing, blurred_from(missing, psf, ratio)]
+        masks = [missing, blocks_with_missing(missing, ratio)]
     return Pair("own pair", "train", reference, coarse, np.ascontiguousarray(lr_msi[:, :height, :width]), "", *masks)
 
 
@@ -280,7 +281,9 @@ def _train(
             f"an HSI of {side} pixels a side is too small to train on at ratio {ratio}; give --weights, or "
             "take a method that solves, such as gsa"
         )
-    recipe = replace(recipe, patch=min(recipe.patch, side) // ratio * ratio)
+    largest = min(recipe.patch, side) // ratio * ratio
+    patch = _patch(pair, largest, ratio)
+    recipe = replace(recipe, patch=patch, batch=round(recipe.batch * (largest / patch) ** 2))  # as many pixels a step
     training = Training(network, [pair], [], recipe, seed)
     training.run(partial(tqdm, desc="train one scale down", mininterval=2, disable=None))
     trained, control = training.finished(), build.build_method(CONTROL, network.network.problem)
@@ -300,6 +303,20 @@ def _train(
     }
 
 
+def _patch(pair: Pair, largest: int, ratio: int) -> int:
+    """Side of the patches: the largest, but small enough that squares without missing pixels cover half of the rest."""
+    if pair.lr_missing is None:
+        return largest
+    valid = ~pair.lr_missing
+    for side in range(largest // ratio, 0, -1):
+        covered = ndimage.binary_opening(valid, np.ones((side, side)))
+        if 2 * np.count_nonzero(covered) >= np.count_nonzero(valid) > 0:
+            return side * ratio
+    raise UserError(
+        "missing pixels leave nothing to train on; give --weights, or take a method that solves, such as gsa"
+    )
+
+
 def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[dict, Recipe]:
     """Options and recipe of a method in an experiment."""
     unlisted = {"options": {}, "recipe": {"steps": DEFAULT_STEPS}}
@@ -310,12 +327,17 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
     """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
-    check_output(output, [pair.hsi_path, pair.msi_path])
-    read = [*files_of(pair.hsi_path), *files_of(pair.msi_path), *(Path(str(other)) for other in others if other)]
+    check_output(output, pair.files)
+    read = [*(file for path in pair.files for file in files_of(path)), *(Path(str(other)) for other in others if other)]
     for path in (output, *(output.with_suffix(suffix) for suffix in (".hdr", ".json", ".safetensors"))):
         for source in read:
             if path.exists() and source.exists() and path.samefile(source):
                 raise UserError(f"{source} is an input and would be replaced; write to another name than {output}")
+
+
+def _undefined(value: object) -> bool:
+    """NaN, for which JSON has no word."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _reach(operators: Operators, pair: OwnPair) -> int:

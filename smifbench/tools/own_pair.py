@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from smifbench.data.cubes.content import Grid
-from smifbench.data.cubes.reading import Cube, full_scale, nanometres, read_cube
+from smifbench.data.cubes.products import product_files, read_product
+from smifbench.data.cubes.reading import Cube, full_scale, nanometres
 from smifbench.data.missing import blocks_with_missing, fill_nearest
 from smifbench.data.selection import BandChoice, choose_bands, missing_in, parse_bands
 from smifbench.errors import UserError
@@ -40,6 +41,8 @@ class OwnPair:
         Centres and full widths (C,) of the bands kept in the file's order, or None.
     hsi, msi, hsi_path, msi_path
         The cubes that were read, of the bands kept, and where from.
+    files
+        All that was read, for `files_of`.
     hsi_bands, msi_bands
         Numbers of the bands kept, in the files' order.
     hsi_missing, msi_missing
@@ -62,6 +65,7 @@ class OwnPair:
     msi: Cube
     hsi_path: str | Path
     msi_path: str | Path
+    files: list[Path] = field(default_factory=list)
     hsi_bands: list[int] = field(default_factory=list)
     msi_bands: list[int] = field(default_factory=list)
     hsi_missing: np.ndarray | None = None
@@ -115,7 +119,7 @@ class OwnPair:
 
 def read_pair(
     hsi_path: str | Path,
-    msi_path: str | Path,
+    msi_path: str | Path | Sequence[str | Path],
     hsi_variable: str | None = None,
     hsi_band_axis: int | None = None,
     msi_variable: str | None = None,
@@ -133,7 +137,8 @@ def read_pair(
     Parameters
     ----------
     hsi_path, msi_path
-        LR-HSI and HR-MSI of one ground, in any format of `smifbench.data.cubes.reading.read_cube`.
+        LR-HSI and HR-MSI of one ground, in any format of `smifbench.data.cubes.products.read_product`. The MSI may be a
+        list of files, whose bands follow each other.
     hsi_variable, hsi_band_axis, msi_variable, msi_band_axis
         As in `read_cube`. Where the files do not say which axis holds the bands, the one at which the sizes make a
         whole ratio is taken.
@@ -157,10 +162,12 @@ def read_pair(
     """
     stated = None if wavelengths is None else _stated_wavelengths(wavelengths)
     hsi_choice, msi_choice = (_choice(image, text) for image, text in (("hsi", hsi_bands), ("msi", msi_bands)))
+    sources = [[hsi_path], [msi_path] if isinstance(msi_path, str | Path) else list(msi_path)]
     hsi, msi = _read_cubes(
-        [(hsi_path, hsi_variable, hsi_band_axis), (msi_path, msi_variable, msi_band_axis)],
+        [(sources[0], hsi_variable, hsi_band_axis), (sources[1], msi_variable, msi_band_axis)],
         None if stated is None else len(stated),
     )
+    msi_path = ", ".join(map(str, sources[1]))
     if stated is not None:
         if len(stated) != len(hsi.array):
             raise UserError(
@@ -186,20 +193,20 @@ def read_pair(
     grid, why = msi.grid, alignment.comparable(hsi.grid, msi.grid)
     shapes = hsi.array.shape[1:], msi.array.shape[1:]
     if align:
-        if why:
+        if why or hsi.grid is None or msi.grid is None:
             raise UserError(f"--align needs the geo-references of both files, but {why}")
         ratio = alignment.ratio_between(hsi.grid, shapes[0], msi.grid)
         values, missing, grid = alignment.warp(values, missing, msi.grid, hsi.grid, shapes[0], ratio)
         notes.append(f"the MSI was resampled onto the HSI's grid, {ratio} x {ratio} pixels in each of its pixels")
         window = _covered(missing, shapes[0], ratio)
-        fine = tuple(slice(side.start * ratio, side.stop * ratio) for side in window)
-        common = alignment.Common(ratio, window, fine)
-    elif why:
+        rows, columns = (slice(side.start * ratio, side.stop * ratio) for side in window)
+        common = alignment.Common(ratio, window, (rows, columns))
+    elif why or hsi.grid is None or msi.grid is None:
         if hsi.grid is not None or msi.grid is not None:
             notes.append(f"the places of the two images were not compared, because {why}")
         ratio = _ratio(hsi, msi, hsi_path, msi_path)
-        whole = [tuple(slice(0, side) for side in shape) for shape in shapes]
-        common = alignment.Common(ratio, *whole)
+        first, second = ((slice(0, height), slice(0, width)) for height, width in shapes)
+        common = alignment.Common(ratio, first, second)
     else:
         common = alignment.common_ground(hsi.grid, shapes[0], msi.grid, shapes[1])
     ratio = common.ratio
@@ -235,6 +242,7 @@ def read_pair(
         msi=msi,
         hsi_path=hsi_path,
         msi_path=msi_path,
+        files=[file for paths in sources for path in paths for file in product_files(path)],
         hsi_bands=hsi_numbers,
         msi_bands=msi_numbers,
         hsi_missing=lr_missing,
@@ -266,9 +274,9 @@ def _read_cubes(files: Sequence[tuple], wavelengths: int | None) -> tuple[Cube, 
     counts = (wavelengths, None)
     asks = [lambda option, image=image: f"--{image}-{option.replace('_', '-')}" for image in ("hsi", "msi")]
     cubes, failure = [], None
-    for (path, variable, axis), count, ask in zip(files, counts, asks, strict=True):
+    for (paths, variable, axis), count, ask in zip(files, counts, asks, strict=True):
         try:
-            cubes.append([read_cube(path, variable, axis, count, ask=ask)])
+            cubes.append([read_product(paths, variable, axis, count, ask)])
         except UserError as error:
             if "holds the bands cannot be told" not in str(error):
                 raise
@@ -276,9 +284,9 @@ def _read_cubes(files: Sequence[tuple], wavelengths: int | None) -> tuple[Cube, 
             cubes.append([])
     candidates = [list(found) for found in cubes]
     if failure is not None or not _fitting(cubes[0][0], cubes[1][0]):
-        for index, ((path, variable, axis), count) in enumerate(zip(files, counts, strict=True)):
-            if axis is None and Path(path).suffix.lower() in UNSTATED_AXES:
-                candidates[index] = [read_cube(path, variable, other, count) for other in range(3)]
+        for index, ((paths, variable, axis), count) in enumerate(zip(files, counts, strict=True)):
+            if axis is None and Path(paths[0]).suffix.lower() in UNSTATED_AXES:
+                candidates[index] = [read_product(paths, variable, other, count) for other in range(3)]
     fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi)]
     if len(fitting) == 1:
         return fitting[0]

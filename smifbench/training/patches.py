@@ -110,8 +110,8 @@ class Patches:
         side = patch // self.ratio
         if self.lr_missing:
             places = self.whole_places(side)
-            scenes, *corners = places[(draws[:, 0] * len(places)).long()].T
-            corners = torch.stack(corners, 1)
+            drawn = places[(draws[:, 0] * len(places)).long()]
+            scenes, corners = drawn[:, 0], drawn[:, 1:]
         else:
             scenes = torch.searchsorted(areas[:-1] / areas[-1], draws[:, 0].contiguous())
             corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
