@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -154,12 +155,12 @@ class Own(DataSet):
         if isinstance(self.response, Mapping):
             about = self.response["gaussian"]
             return gaussian_response(about["centres_nm"], about["widths_nm"], centres)
-        widths = self._cube.bandwidths_nm if self.bandwidths_nm is None else self.bandwidths_nm
-        if np.ndim(widths):
-            if len(widths) != len(self._centres):
-                raise UserError(f"{self.path} has {len(self._centres)} bands; list one of the bandwidths_nm for each")
-            widths = np.asarray(widths)[self._bands]
-        return spectral_response(self.response, centres, widths)
+        stated = self._cube.bandwidths_nm if self.bandwidths_nm is None else self.bandwidths_nm
+        if stated is None or isinstance(stated, int | float):
+            return spectral_response(self.response, centres, stated)
+        if len(stated) != len(self._centres):
+            raise UserError(f"{self.path} has {len(self._centres)} bands; list one of the bandwidths_nm for each")
+        return spectral_response(self.response, centres, np.asarray(stated)[self._bands])
 
     def missing(self, folder: Path, scene: str) -> np.ndarray | None:
         """Cut the scene's region out of the missing pixels of the bands kept."""
@@ -199,9 +200,10 @@ class Own(DataSet):
     def _centres(self) -> np.ndarray:
         """Wavelengths of all bands in the file's order."""
         bands, stated = len(self._cube.array), self.stated_wavelengths
-        centres = self._cube.wavelengths_nm if stated is None else stated
         if isinstance(stated, Mapping):
-            centres = nanometres(stated["start"] + stated["step"] * np.arange(bands))
+            centres: np.ndarray | None = nanometres(stated["start"] + stated["step"] * np.arange(bands))
+        else:
+            centres = self._cube.wavelengths_nm if stated is None else stated
         if centres is None:
             why = "".join(f" ({note})" for note in self._cube.notes if "wavelengths are not used" in note)
             raise UserError(
@@ -265,7 +267,7 @@ def _stripes(height: int, width: int, val: float, test: float, guard: int, multi
     return {split: (cut, across) if height >= width else (across, cut) for split, cut in cuts.items()}
 
 
-def _stated_wavelengths(stated: object) -> np.ndarray | Mapping | None:
+def _stated_wavelengths(stated: Any) -> np.ndarray | Mapping | None:
     if stated is None:
         return None
     if isinstance(stated, Mapping):
@@ -276,7 +278,7 @@ def _stated_wavelengths(stated: object) -> np.ndarray | Mapping | None:
     return nanometres(stated)
 
 
-def _spans(drop: object) -> list[tuple[int, int]]:
+def _spans(drop: Any) -> list[tuple[int, int]]:
     """Turn numbers and [first, last] pairs into pairs."""
     form = "a list of band numbers and [first, last] pairs, counted from 0"
     _check("drop_bands", drop, isinstance(drop, list | tuple), form)
@@ -286,11 +288,15 @@ def _spans(drop: object) -> list[tuple[int, int]]:
     return spans
 
 
-def _checked_response(response: object) -> str | Mapping:
+def _checked_response(response: Any) -> str | Mapping:
     if isinstance(response, Mapping):
         about = response.get("gaussian")
-        valid = len(response) == 1 and isinstance(about, Mapping) and about.keys() == {"centres_nm", "widths_nm"}
-        valid = valid and all(_is_number(item) or _are_numbers(item) for item in about.values())
+        valid = (
+            len(response) == 1
+            and isinstance(about, Mapping)
+            and about.keys() == {"centres_nm", "widths_nm"}
+            and all(_is_number(item) or _are_numbers(item) for item in about.values())
+        )
         _check("response", response, valid, "{gaussian: {centres_nm: [...], widths_nm: [...]}}")
         return response
     _check("response", response, isinstance(response, str), "a name, the path of a CSV or {gaussian: ...}")
@@ -298,7 +304,7 @@ def _checked_response(response: object) -> str | Mapping:
     return response
 
 
-def _checked_split(changes: object) -> dict[str, float]:
+def _checked_split(changes: Any) -> dict[str, Any]:
     _check("split", changes, isinstance(changes, Mapping), f"a mapping such as {SPLIT}")
     for key in changes:
         if key not in SPLIT:
@@ -313,7 +319,7 @@ def _checked_split(changes: object) -> dict[str, float]:
     return split
 
 
-def _checked_regions(regions: object) -> dict[str, Region] | None:
+def _checked_regions(regions: Any) -> dict[str, Region] | None:
     if regions is None:
         return None
     form = "a mapping of train, test and perhaps val to [top, bottom, left, right]"

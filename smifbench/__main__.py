@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from smifbench import __version__
@@ -78,18 +79,25 @@ FLAGS = {
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
     from smifbench.system.precision import be_exact
-    from smifbench.tools.own_fusion import describe, fuse_pair
-    from smifbench.tools.own_pair import read_pair, speaking_of
+    from smifbench.tools.own_fusion import Choices, describe, fuse_pair
+    from smifbench.tools.own_pair import ImageFiles, read_pair, speaking_of
 
-    images = [f"{image}_{what}" for image in ("hsi", "msi") for what in ("variable", "band_axis", "bands", "missing")]
-    reading = (*images, "wavelengths", "scale", "align")
-    fusing = ("weights", "steps", "config", "psf", "srf", "seed", "device", "memory_gb")
     be_exact()
-    given = {name: value for name, value in vars(args).items() if value is not None}
+    hsi, msi = (
+        ImageFiles(
+            paths,
+            getattr(args, f"{image}_variable"),
+            getattr(args, f"{image}_band_axis"),
+            getattr(args, f"{image}_bands"),
+            getattr(args, f"{image}_missing") or (),
+        )
+        for image, paths in (("hsi", [args.hsi]), ("msi", args.msi))
+    )
+    chosen = {field.name: getattr(args, field.name) for field in fields(Choices)}
+    choices = Choices(**{name: value for name, value in chosen.items() if value is not None})
     with speaking_of(FLAGS):
-        pair = read_pair(args.hsi, args.msi, **{name: given[name] for name in reading if name in given})
-        chosen = {name: given[name] for name in fusing if name in given}
-        print(describe(fuse_pair(pair, args.method, args.output, **chosen)))
+        pair = read_pair(hsi, msi, args.wavelengths, args.scale, args.align)
+        print(describe(fuse_pair(pair, args.method, args.output, choices)))
 
 
 def cost(args: argparse.Namespace) -> None:
@@ -190,8 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("file", help="NumPy, MATLAB, ENVI, GeoTIFF or another raster, see docs/files.md")
     added.add_argument("--variable", help="name of the variable, where the file holds several")
     added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
-    shape = {"type": _positive, "nargs": 2, "metavar": ("ROWS", "COLUMNS")}
-    added.add_argument("--shape", **shape, help="rows and columns of a matrix of pixels")
+    rows_and_columns = ("ROWS", "COLUMNS")
+    added.add_argument("--shape", type=_positive, nargs=2, metavar=rows_and_columns, help="of a matrix of pixels")
     added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
     _add_fuse_options(command("fuse", fuse))
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")
@@ -230,7 +238,9 @@ def _add_fuse_options(added: argparse.ArgumentParser) -> None:
     )
     added.add_argument("--output", "--out", required=True, metavar="C", help=".npy, .npz, .mat, .hdr, .img or .tif")
     budget = added.add_mutually_exclusive_group()
-    budget.add_argument("--weights", metavar="W", help="safetensors file of a trained network")
+    budget.add_argument(
+        "--weights", metavar="W", help="safetensors file of a network, or results that hold it (results/demo)"
+    )
     budget.add_argument(
         "--train",
         dest="steps",

@@ -7,7 +7,7 @@ the LR-HSI is what the network learns to restore. Then it fuses the pair itself.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from smifbench.experiment.recipes import resolved_recipe
 from smifbench.fusion import build
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.tiles import fuse
+from smifbench.fusion.trained import find_trained
 from smifbench.fusion.weights import load_weights, save_weights
 from smifbench.method import FusionMethod, Recipe
 from smifbench.places import DEMO
@@ -55,38 +56,21 @@ MOST_UNEXPLAINED = 0.5
 have 0.00-0.15 without and with noise of 20 dB, one LR pixel out of place 0.4, two 0.7, other ground 0.8-1.1."""
 
 
-def fuse_pair(
-    pair: OwnPair,
-    method: str,
-    output: str | Path,
-    *,
-    weights: str | Path | None = None,
-    steps: int | None = None,
-    config: str | Path = DEMO,
-    psf: str = "estimate",
-    srf: str = "estimate",
-    seed: int = 0,
-    device: str = "auto",
-    memory_gb: float | None = None,
-) -> dict:
-    """Fuse a pair and write the result, and beside it a JSON file with its quality and how it was made.
+@dataclass(frozen=True)
+class Choices:
+    """What a user may choose of how a pair is fused.
 
     Parameters
     ----------
-    pair
-        The images, see `smifbench.tools.own_pair.read_pair`.
-    method
-        A file name under `methods/`.
-    output
-        File to write; its suffix says the format. Values keep the HSI's units, order of bands and integer type (else
-        float32), the geo-reference is that of the MSI's file. A network trained here is kept beside it (.safetensors).
     weights
-        Weights of a network (`weights.safetensors` of a run), trained for as many bands; None trains it on the pair.
+        Weights of a network, trained for as many bands: a run's `weights.safetensors`, or the results folder of an
+        experiment (`results/demo`) that has trained the method at the pair's ratio, whose options then hold. None
+        trains the network on the pair.
     steps
         Budget of that training; None takes the experiment's.
     config
         Experiment whose options and recipe of the method hold; the demo's are those of narrow networks, about a minute
-        of training.
+        of training. A method that it does not name has its own recipe, with `DEFAULT_STEPS` steps.
     psf
         `"estimate"`, or the id of a protocol.
     srf
@@ -99,6 +83,32 @@ def fuse_pair(
     memory_gb
         Bound that fusing keeps, see `smifbench.fusion.tiles.fuse`; reading, judging and writing hold whole images
         besides.
+    """
+
+    weights: str | Path | None = None
+    steps: int | None = None
+    config: str | Path = DEMO
+    psf: str = "estimate"
+    srf: str = "estimate"
+    seed: int = 0
+    device: str = "auto"
+    memory_gb: float | None = None
+
+
+def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) -> dict:
+    """Fuse a pair and write the result, and beside it a JSON file with its quality and how it was made.
+
+    Parameters
+    ----------
+    pair
+        The images, see `smifbench.tools.own_pair.read_pair`.
+    method
+        A file name under `methods/`.
+    output
+        File to write; its suffix says the format. Values keep the HSI's units, order of bands and integer type (else
+        float32), the geo-reference is that of the MSI's file. A network trained here is kept beside it (.safetensors).
+    choices
+        How to fuse.
 
     Returns
     -------
@@ -113,10 +123,10 @@ def fuse_pair(
     output = Path(output).expanduser()
     check_suffix(output)
     cls = plugins.method_class(method)
-    if not cls.trainable and (weights or steps):
+    if not cls.trainable and (choices.weights or choices.steps):
         raise UserError(f"{method} solves instead of learning; leave out --weights and --train")
-    refuse_harm(output, pair, [weights, config, srf])
-    operators = find_operators(pair, psf, srf)
+    refuse_harm(output, pair, [choices.weights, choices.config, choices.srf])
+    operators = find_operators(pair, choices.psf, choices.srf)
     lr_hsi, hr_msi = pair.lr_hsi, operators.calibrated(pair.hr_msi)
     missing, usable = pair.missing, pair.usable(max(1, _reach(operators, pair)))
     if usable is not None:
@@ -129,21 +139,24 @@ def fuse_pair(
     reason = cls.skip(problem)
     if reason:
         raise UserError(f"{method} cannot take this pair: {reason}")
-    where = pick_device(device)
-    options, recipe = _settings(method, load_experiment(config), steps)
-    torch.manual_seed(seed)
-    model: FusionMethod | ScaledNetwork = build.build_method(method, problem, **options)
+    where = pick_device(choices.device)
+    options, recipe = _settings(method, load_experiment(choices.config), choices.steps)
+    weights, stated = _weights(choices.weights, method, pair.ratio)
+    options = options if stated is None else stated
+    torch.manual_seed(choices.seed)
+    built = build.build_method(method, problem, **options)
+    model: FusionMethod | ScaledNetwork = built
     training = {}
     if cls.trainable:
-        model = ScaledNetwork(model).to(where)
+        model = ScaledNetwork(built).to(where)
         if weights:
-            load_weights(model, Path(weights))
+            load_weights(model, weights)
             training = {"weights": str(weights)}
         else:
             reduced = one_scale_down(lr_hsi, hr_msi, operators.psf, pair.ratio, pair.usable(0))
-            model, training = _train(model, reduced, pair.ratio, recipe, seed, where)
+            model, training = _train(model, reduced, pair.ratio, recipe, choices.seed, where)
             save_weights(model, output.with_suffix(".safetensors"))
-    fused = fuse(model, lr_hsi, hr_msi, where, memory_gb)
+    fused = fuse(model, lr_hsi, hr_msi, where, choices.memory_gb)
     result = pair.result(fused)
     quality = assess(
         fused,
@@ -172,7 +185,7 @@ def fuse_pair(
         },
         "bands": {"hsi": band_list(pair.hsi_bands), "msi": band_list(pair.msi_bands)},
         "quality": {name: None if _undefined(value) else value for name, value in quality.items()},
-        "operators": _describe_operators(operators, psf, srf, pair.scale),
+        "operators": _describe_operators(operators, choices.psf, choices.srf, pair.scale),
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(*plugins.sources("methods", method)),
     }
@@ -319,10 +332,22 @@ def _patch(pair: Pair, largest: int, ratio: int) -> int:
 
 def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[dict, Recipe]:
     """Options and recipe of a method in an experiment."""
-    unlisted = {"options": {}, "recipe": {"steps": DEFAULT_STEPS}}
-    about = experiment.methods.get((method, "default"), unlisted)
     budget = {"steps": steps} if steps else {}
+    about = experiment.methods.get((method, "default"))
+    if about is None:
+        return {}, resolved_recipe(method, "own", {"steps": DEFAULT_STEPS}, budget)
     return about["options"], resolved_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
+
+
+def _weights(weights: str | Path | None, method: str, ratio: int) -> tuple[Path | None, dict | None]:
+    """Return the file of the weights and the options behind it, where it lies in results that state them."""
+    if weights is None:
+        return None, None
+    path = Path(weights).expanduser()
+    if not path.is_dir():
+        return path, None
+    trained = find_trained(path, method, ratio=ratio)
+    return trained.folder / "weights.safetensors", trained.options
 
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
@@ -346,12 +371,13 @@ def _reach(operators: Operators, pair: OwnPair) -> int:
 
 
 def _named_response(pair: OwnPair, srf: str) -> np.ndarray:
-    if pair.wavelengths_nm is None:
+    centres = pair.increasing_wavelengths_nm
+    if centres is None:
         raise UserError(
             f"the HSI states no wavelengths, which response {srf} needs; give --wavelengths, or estimate it"
         )
     widths = None if pair.bandwidths_nm is None else pair.bandwidths_nm[pair.order]
-    response = spectral_response(srf, pair.increasing_wavelengths_nm, widths)
+    response = spectral_response(srf, centres, widths)
     if len(response) != len(pair.hr_msi):
         raise UserError(
             f"response {srf} has {len(response)} bands, but the MSI {len(pair.hr_msi)}; name another or a CSV, or "

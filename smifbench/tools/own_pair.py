@@ -117,40 +117,49 @@ class OwnPair:
         return replace(self.hsi, array=values, mask=missing, nodata=nodata, grid=self.grid)
 
 
-def read_pair(
-    hsi_path: str | Path,
-    msi_path: str | Path | Sequence[str | Path],
-    hsi_variable: str | None = None,
-    hsi_band_axis: int | None = None,
-    msi_variable: str | None = None,
-    msi_band_axis: int | None = None,
-    wavelengths: str | None = None,
-    scale: float | None = None,
-    hsi_bands: str | None = None,
-    msi_bands: str | None = None,
-    hsi_missing: Sequence[float] = (),
-    msi_missing: Sequence[float] = (),
-    align: bool = False,
-) -> OwnPair:
-    """Read and check both files of a pair.
+@dataclass(frozen=True)
+class ImageFiles:
+    """Files of one image of a pair, and what is to be read of them.
 
     Parameters
     ----------
-    hsi_path, msi_path
-        LR-HSI and HR-MSI of one ground, in any format of `smifbench.data.cubes.products.read_product`. The MSI may be a
-        list of files, whose bands follow each other.
-    hsi_variable, hsi_band_axis, msi_variable, msi_band_axis
-        As in `read_cube`. Where the files do not say which axis holds the bands, the one at which the sizes make a
-        whole ratio is taken.
+    paths
+        One file, or several whose bands follow each other, in any format of
+        `smifbench.data.cubes.products.read_product`.
+    variable, band_axis
+        As in `smifbench.data.cubes.reading.read_cube`. Where the files do not say which axis holds the bands, the one
+        at which the sizes of the pair make a whole ratio is taken.
+    bands
+        Bands to keep, see `smifbench.data.selection`; None leaves out what the file calls bad, and empty bands.
+    missing
+        Values that mean "missing" besides those that the files declare.
+    """
+
+    paths: Sequence[str | Path]
+    variable: str | None = None
+    band_axis: int | None = None
+    bands: str | None = None
+    missing: Sequence[float] = ()
+
+
+def read_pair(
+    hsi_files: ImageFiles,
+    msi_files: ImageFiles,
+    wavelengths: str | None = None,
+    scale: float | None = None,
+    align: bool = False,
+) -> OwnPair:
+    """Read and check both images of a pair.
+
+    Parameters
+    ----------
+    hsi_files, msi_files
+        LR-HSI and HR-MSI of one ground.
     wavelengths
         Centres of the HSI's bands where its file states none or others: numbers with commas between them, or a CSV file
         with a column `wavelength_nm`, or with one number to a line.
     scale
         HSI value that becomes 1 for the method; None takes `smifbench.data.cubes.reading.full_scale` of the bands kept.
-    hsi_bands, msi_bands
-        Bands to keep, see `smifbench.data.selection`; None leaves out what the file calls bad, and empty bands.
-    hsi_missing, msi_missing
-        Values that mean "missing" besides those that the files declare.
     align
         Warp the MSI onto the grid that divides the HSI's pixels.
 
@@ -160,14 +169,12 @@ def read_pair(
         For files that cannot be read, whose sizes or geo-references do not make one ratio of at least 2, with values
         that seem to mark missing pixels and are not declared, or a list of wavelengths of another length.
     """
+    hsi_path, msi_path = (", ".join(map(str, files.paths)) for files in (hsi_files, msi_files))
     stated = None if wavelengths is None else _stated_wavelengths(wavelengths)
-    hsi_choice, msi_choice = (_choice(image, text) for image, text in (("hsi", hsi_bands), ("msi", msi_bands)))
-    sources = [[hsi_path], [msi_path] if isinstance(msi_path, str | Path) else list(msi_path)]
-    hsi, msi = _read_cubes(
-        [(sources[0], hsi_variable, hsi_band_axis), (sources[1], msi_variable, msi_band_axis)],
-        None if stated is None else len(stated),
+    hsi_choice, msi_choice = (
+        _choice(image, text) for image, text in (("hsi", hsi_files.bands), ("msi", msi_files.bands))
     )
-    msi_path = ", ".join(map(str, sources[1]))
+    hsi, msi = _read_cubes([hsi_files, msi_files], None if stated is None else len(stated))
     if stated is not None:
         if len(stated) != len(hsi.array):
             raise UserError(
@@ -176,8 +183,8 @@ def read_pair(
         hsi = replace(hsi, wavelengths_nm=stated, bandwidths_nm=None)
     images, notes = [], []
     for name, path, cube, choice, fills in (
-        ("hsi", hsi_path, hsi, hsi_choice, hsi_missing),
-        ("msi", msi_path, msi, msi_choice, msi_missing),
+        ("hsi", hsi_path, hsi, hsi_choice, hsi_files.missing),
+        ("msi", msi_path, msi, msi_choice, msi_files.missing),
     ):
         bands, told = choose_bands(cube, choice, str(path), cube.wavelengths_nm, fills)
         notes += [f"{sentence} (--{name}-bands all keeps them)" for sentence in told]
@@ -228,8 +235,8 @@ def read_pair(
     lr_hsi = (counts[order] / np.float64(scale)).astype(np.float32)
     lr_hsi = lr_hsi if lr_missing is None else fill_nearest(lr_hsi, lr_missing)
     hr_msi = hr_msi if missing is None else fill_nearest(hr_msi, missing)
-    if hsi.nodata is None and hsi_missing:
-        hsi = replace(hsi, nodata=float(hsi_missing[0]))
+    if hsi.nodata is None and hsi_files.missing:
+        hsi = replace(hsi, nodata=float(hsi_files.missing[0]))
     return OwnPair(
         lr_hsi=lr_hsi,
         hr_msi=hr_msi,
@@ -242,7 +249,7 @@ def read_pair(
         msi=msi,
         hsi_path=hsi_path,
         msi_path=msi_path,
-        files=[file for paths in sources for path in paths for file in product_files(path)],
+        files=[file for image in (hsi_files, msi_files) for path in image.paths for file in product_files(path)],
         hsi_bands=hsi_numbers,
         msi_bands=msi_numbers,
         hsi_missing=lr_missing,
@@ -269,14 +276,14 @@ def _choice(image: str, text: str | None) -> BandChoice:
         return BandChoice() if text is None else parse_bands(text)
 
 
-def _read_cubes(files: Sequence[tuple], wavelengths: int | None) -> tuple[Cube, Cube]:
+def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None) -> tuple[Cube, Cube]:
     """Read both cubes; where the axis of the bands is not stated, the sizes of the two decide it if they can."""
     counts = (wavelengths, None)
     asks = [lambda option, image=image: f"--{image}-{option.replace('_', '-')}" for image in ("hsi", "msi")]
     cubes, failure = [], None
-    for (paths, variable, axis), count, ask in zip(files, counts, asks, strict=True):
+    for image, count, ask in zip(files, counts, asks, strict=True):
         try:
-            cubes.append([read_product(paths, variable, axis, count, ask)])
+            cubes.append([read_product(image.paths, image.variable, image.band_axis, count, ask)])
         except UserError as error:
             if "holds the bands cannot be told" not in str(error):
                 raise
@@ -284,9 +291,9 @@ def _read_cubes(files: Sequence[tuple], wavelengths: int | None) -> tuple[Cube, 
             cubes.append([])
     candidates = [list(found) for found in cubes]
     if failure is not None or not _fitting(cubes[0][0], cubes[1][0]):
-        for index, ((paths, variable, axis), count) in enumerate(zip(files, counts, strict=True)):
-            if axis is None and Path(paths[0]).suffix.lower() in UNSTATED_AXES:
-                candidates[index] = [read_product(paths, variable, other, count) for other in range(3)]
+        for index, (image, count) in enumerate(zip(files, counts, strict=True)):
+            if image.band_axis is None and Path(image.paths[0]).suffix.lower() in UNSTATED_AXES:
+                candidates[index] = [read_product(image.paths, image.variable, other, count) for other in range(3)]
     fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi)]
     if len(fitting) == 1:
         return fitting[0]

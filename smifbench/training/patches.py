@@ -48,9 +48,9 @@ class Patches:
     @classmethod
     def load(cls, pairs: Sequence[Pair], ratio: int, device: torch.device) -> "Patches":
         """Copy the pairs of the training split to `device`."""
-        pixels = {
-            image: _pixels([getattr(pair, image) for pair in pairs], device) for image in ("hr_hsi", "lr_hsi", "hr_msi")
-        }
+        hr_hsi, lr_hsi, hr_msi = (
+            _pixels([getattr(pair, image) for pair in pairs], device) for image in ("hr_hsi", "lr_hsi", "hr_msi")
+        )
         sizes = torch.tensor([pair.lr_hsi.shape[1:] for pair in pairs])
         masks: tuple[np.ndarray, ...] = ()
         if any(pair.lr_missing is not None for pair in pairs):
@@ -60,7 +60,7 @@ class Patches:
                 for none, pair in zip(whole, pairs, strict=True)
             )
         names = tuple(pair.scene for pair in pairs)
-        return cls(**pixels, lr_sizes=sizes, names=names, ratio=ratio, lr_missing=masks)
+        return cls(hr_hsi, lr_hsi, hr_msi, sizes, names, ratio, masks)
 
     @property
     def smallest_side(self) -> int:
