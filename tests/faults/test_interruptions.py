@@ -45,7 +45,7 @@ def undisturbed(tmp_path_factory):
     """A copy of the code, in which training saves its state often, and the tiny experiment's undisturbed table."""
     folder = tmp_path_factory.mktemp("bench")
     copy_code(folder)
-    training = folder / "smifbench" / "training.py"
+    training = folder / "smifbench" / "training" / "loop.py"
     often = training.read_text().replace("SAVE_SECONDS = 60.0", "SAVE_SECONDS = 0.2")
     assert often != training.read_text()
     training.write_text(often)
@@ -217,18 +217,18 @@ def assert_a_second_snakemake_is_refused(bench):
 
 
 def test_a_file_from_the_future_is_told_and_once_its_time_is_right_the_run_goes_on(undisturbed):
-    """A clock that went ahead and back: no result is kept that would seem older than the code that made it."""
+    """A clock that went ahead and back: no result is kept that would seem older than the data that it is made of."""
     bench, _ = undisturbed
-    metrics = bench / "smifbench" / "metrics.py"
-    metrics.write_text(metrics.read_text() + "\n# edited\n")
+    response = bench / "datasets" / "srf" / "sentinel2a.csv"
+    response.write_text(response.read_text() + "\n")
     tomorrow = time.time() + 86400
-    os.utime(metrics, (tomorrow, tomorrow))
+    os.utime(response, (tomorrow, tomorrow))
     status, output = snakemake(bench, *METRICS)
     assert status != 0
     assert "clock skew" in output
-    assert "smifbench/metrics.py" in output
+    assert "datasets/srf/sentinel2a.csv" in output
     assert "Traceback" not in output
-    metrics.touch()
+    response.touch()
     status, output = snakemake(bench, *METRICS)
     assert status == 0, output
     assert_as_undisturbed(undisturbed)
