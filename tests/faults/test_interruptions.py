@@ -217,18 +217,18 @@ def assert_a_second_snakemake_is_refused(bench):
 
 
 def test_a_file_from_the_future_is_told_and_once_its_time_is_right_the_run_goes_on(undisturbed):
-    """A clock that went ahead and back: no result is kept that would seem older than the data that it is made of."""
+    """A clock that went ahead and back: no result is kept that would seem older than what it is made of."""
     bench, _ = undisturbed
-    response = bench / "datasets" / "srf" / "sentinel2a.csv"
-    response.write_text(response.read_text() + "\n")
+    references = bench / "methods" / "references.bib"
+    references.write_text(references.read_text() + "\n")
     tomorrow = time.time() + 86400
-    os.utime(response, (tomorrow, tomorrow))
+    os.utime(references, (tomorrow, tomorrow))
     status, output = snakemake(bench, *METRICS)
     assert status != 0
     assert "clock skew" in output
-    assert "datasets/srf/sentinel2a.csv" in output
+    assert "methods/references.bib" in output
     assert "Traceback" not in output
-    response.touch()
+    references.touch()
     status, output = snakemake(bench, *METRICS)
     assert status == 0, output
     assert_as_undisturbed(undisturbed)
