@@ -32,6 +32,7 @@ rule cost:
     threads: lambda wildcards: workflow.cores if workflow.local_exec else EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
+        device=EXPERIMENT.device,
     params:
         code=all_methods_code("cost"),
         methods=all_methods_json,
@@ -39,7 +40,7 @@ rule cost:
         "count and time all methods on {wildcards.dataset} x{wildcards.ratio}"
     shell:
         "python -m smifbench.steps cost --dataset {wildcards.dataset:q} --pairs {input.pairs:q} --methods {params.methods:q} "
-        "--device {EXPERIMENT.device:q} --threads {threads} --output {output:q} --log {log:q}"
+        "--device {resources.device:q} --threads {threads} --output {output:q} --log {log:q}"
 
 
 rule collect_cost:

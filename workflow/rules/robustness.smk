@@ -15,6 +15,7 @@ rule robustness:
     threads: EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
+        device=EXPERIMENT.device,
     params:
         code=method_code("robustness"),
         run=RUN,
@@ -31,7 +32,7 @@ rule robustness:
     shell:
         "python -m smifbench.steps robustness --experiment {params.experiment:q} --run {params.run:q} --tests {params.tests:q} "
         "--prepared {params.prepared:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {EXPERIMENT.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
+        "--device {resources.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
 
 
 rule collect_robustness:

@@ -1,5 +1,6 @@
 # One run of one method: train, fuse, score. Sums depend on the threads, so a job has those of the config, even where
-# snakemake has fewer cores and therefore scales `threads` down.
+# snakemake has fewer cores and therefore scales `threads` down. The device is a resource and no parameter: it decides where
+# a job runs, which every row says, so its change alone runs nothing again.
 
 
 rule train:
@@ -14,6 +15,7 @@ rule train:
     threads: EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
+        device=EXPERIMENT.device,
     params:
         code=method_code("train"),
         run=RUN,
@@ -26,7 +28,7 @@ rule train:
         "train {wildcards.method}/{wildcards.variant} on {wildcards.dataset} x{wildcards.ratio}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps train --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} "
-        "--recipe {params.recipe:q} --device {EXPERIMENT.device:q} --threads {params.threads} --attempt {params.attempt} --state {params.state:q} "
+        "--recipe {params.recipe:q} --device {resources.device:q} --threads {params.threads} --attempt {params.attempt} --state {params.state:q} "
         "--output {output:q} --log {log:q}"
 
 
@@ -43,6 +45,7 @@ rule fuse:
     threads: EXPERIMENT.threads
     resources:
         gpu=int(EXPERIMENT.device != "cpu"),
+        device=EXPERIMENT.device,
     params:
         code=method_code("fuse"),
         run=RUN,
@@ -55,7 +58,7 @@ rule fuse:
         "fuse {wildcards.dataset} x{wildcards.ratio} with {wildcards.method}/{wildcards.variant}, seed {wildcards.seed}"
     shell:
         "python -m smifbench.steps fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
-        "--device {EXPERIMENT.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
+        "--device {resources.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
 
 
 rule score:
