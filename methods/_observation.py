@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
 from ._regression import estimate_srf
@@ -87,3 +88,21 @@ class Blur:
         missing = torch.fft.rfft2(lr_image.double() - self.reduce(image))
         solved = torch.fft.irfft2(missing / (self.power + weights[:, None, None]), s=self.lr_size)
         return image + self.spread(solved.to(image))
+
+
+class PairSolver(FusionMethod):
+    """Base of methods that solve for one pair at a time: a subclass defines `_solve`."""
+
+    trainable = False
+
+    @torch.no_grad()
+    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
+        """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
+        precision = torch.promote_types(torch.promote_types(lr_hsi.dtype, hr_msi.dtype), torch.float32)
+        with torch.autocast(hr_msi.device.type, enabled=False):
+            pairs = zip(lr_hsi.double(), hr_msi.to(precision), strict=True)
+            return torch.stack([self._solve(*pair) for pair in pairs])
+
+    def _solve(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
+        """Fuse (C, H/r, W/r) in float64 and (c, H, W) to (C, H, W) in the precision of `hr_msi`."""
+        raise TypeError(f"{type(self).__name__} must define _solve(lr_hsi, hr_msi)")

@@ -27,14 +27,13 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from smifbench.errors import UserError
-from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
-from ._observation import operators
+from ._observation import PairSolver, operators
 from ._subspace import principal_axes
 
 
-class FUSE(FusionMethod):
+class FUSE(PairSolver):
     """The minimum of a quadratic cost in a subspace, in closed form; every forward solves anew.
 
     Parameters
@@ -55,7 +54,6 @@ class FUSE(FusionMethod):
 
     title = "FUSE"
     citation = "wei2015fuse"
-    trainable = False
     halo = None  # a filter without end on the LR grid
 
     def __init__(self, problem: FusionProblem, dimensions: int = 15, prior: float = 1e-11) -> None:
@@ -65,14 +63,6 @@ class FUSE(FusionMethod):
         if not prior > 0:
             raise UserError(f"prior is {prior}; give a positive number")
         self.dimensions, self.prior = dimensions, prior
-
-    @torch.no_grad()
-    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
-        """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
-        precision = torch.promote_types(torch.promote_types(lr_hsi.dtype, hr_msi.dtype), torch.float32)
-        with torch.autocast(hr_msi.device.type, enabled=False):
-            pairs = zip(lr_hsi.double(), hr_msi.to(precision), strict=True)
-            return torch.stack([self._solve(*pair) for pair in pairs])
 
     def _solve(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         blur, srf, hr_msi = operators(self.problem, lr_hsi, hr_msi)

@@ -27,10 +27,9 @@ import torch
 from torch import Tensor
 
 from smifbench.errors import UserError
-from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
-from ._observation import Blur, operators
+from ._observation import Blur, PairSolver, operators
 from ._subspace import farthest_pixels, lifted, principal_axes
 
 PENALTY = 0.05
@@ -41,7 +40,7 @@ DRAWS = 20
 """Sets of end members that are drawn; the one of the largest volume is kept."""
 
 
-class HySure(FusionMethod):
+class HySure(PairSolver):
     """Few spectra from the LR-HSI, whose maps explain both images and are piecewise smooth; every forward solves anew.
 
     Parameters
@@ -65,7 +64,6 @@ class HySure(FusionMethod):
 
     title = "HySure"
     citation = "simoes2015hysure"
-    trainable = False
     halo = None  # every step sees the whole scene
 
     def __init__(
@@ -85,14 +83,6 @@ class HySure(FusionMethod):
             raise UserError(f"iterations is {iterations}; give 1 or more")
         self.endmembers = endmembers or min(10, problem.bands)
         self.smoothness, self.iterations, self.seed = smoothness, iterations, seed
-
-    @torch.no_grad()
-    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
-        """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
-        precision = torch.promote_types(torch.promote_types(lr_hsi.dtype, hr_msi.dtype), torch.float32)
-        with torch.autocast(hr_msi.device.type, enabled=False):
-            pairs = zip(lr_hsi.double(), hr_msi.to(precision), strict=True)
-            return torch.stack([self._solve(*pair) for pair in pairs])
 
     def _solve(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         scale = float(lr_hsi.max())

@@ -29,11 +29,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from smifbench.errors import UserError
-from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
-from ._observation import Blur, operators
+from ._observation import Blur, PairSolver, operators
 from ._resampling import framed
 
 SIDE, STEP = 8, 4
@@ -49,7 +48,7 @@ FLOOR = 2.2e-16
 """What is added to singular values in the logarithm."""
 
 
-class LTTR(FusionMethod):
+class LTTR(PairSolver):
     """Least squares for both images, with low rank in groups of similar patches; every forward solves anew.
 
     Parameters
@@ -73,7 +72,6 @@ class LTTR(FusionMethod):
 
     title = "LTTR"
     citation = "dian2019lttr"
-    trainable = False
     halo = None  # groups take patches from everywhere
 
     def __init__(
@@ -92,14 +90,6 @@ class LTTR(FusionMethod):
         if iterations < 1:
             raise UserError(f"iterations is {iterations}; give 1 or more")
         self.groups, self.weight, self.iterations, self.seed = groups, weight, iterations, seed
-
-    @torch.no_grad()
-    def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
-        """Fuse (B, C, H/r, W/r) and (B, c, H, W) to (B, C, H, W), not clamped, float32 at least."""
-        precision = torch.promote_types(torch.promote_types(lr_hsi.dtype, hr_msi.dtype), torch.float32)
-        with torch.autocast(hr_msi.device.type, enabled=False):
-            pairs = zip(lr_hsi.double(), hr_msi.to(precision), strict=True)
-            return torch.stack([self._solve(*pair) for pair in pairs])
 
     def _solve(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         # Columns of patches come first: the official code's order.

@@ -10,6 +10,7 @@ import smifbench
 from smifbench.system import identity
 
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+"""A source archive may be tested where there is no git; the code id is "unknown" then."""
 
 
 @pytest.fixture
