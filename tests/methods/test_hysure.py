@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from goldens import classical_case
 
 from smifbench import FusionProblem, UserError, build_method, plugins
 from smifbench.degradation.operators import blur_decimate
@@ -15,12 +16,10 @@ module = sys.modules[plugins.method_class("hysure").__module__]
 
 def case_of(golden, case):
     """Images (bands, H, W) in float64, reference, problem, and what the authors made of them; skips where absent."""
-    inputs, stored = golden("classical/classical_inputs"), golden("classical/hysure")
-    if f"{case}.lr_hsi" not in inputs or f"{case}.p10.out" not in stored:
-        pytest.skip(f"golden case {case} is kept elsewhere")
-    images = [torch.from_numpy(inputs[f"{case}.{name}"]).double() for name in ("lr_hsi", "hr_msi")]
-    problem = problem_of(*images, inputs[f"{case}.psf"], inputs[f"{case}.srf"])
-    return images, inputs[f"{case}.gt"], problem, {key.removeprefix(f"{case}."): value for key, value in stored.items()}
+    inputs, stored = classical_case(golden, "hysure", case, output="p10.out")
+    images = [torch.from_numpy(inputs[name]).double() for name in ("lr_hsi", "hr_msi")]
+    problem = problem_of(*images, inputs["psf"], inputs["srf"])
+    return images, inputs["gt"], problem, stored
 
 
 def problem_of(lr_hsi, hr_msi, psf=None, srf=None):

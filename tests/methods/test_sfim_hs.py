@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from goldens import classical_case
 
 from smifbench import FusionProblem, build_method, plugins
 
@@ -14,11 +15,9 @@ resampling = sys.modules[plugins.method_class("sfim_hs").__module__.rpartition("
 
 def case_of(golden, case):
     """Images (1, bands, H, W) in float64 and what the toolbox made of them; skips where they are absent."""
-    inputs, stored = golden("classical/classical_inputs"), golden("classical/sfim_hs")
-    if f"{case}.lr_hsi" not in inputs or f"{case}.out_nn" not in stored:
-        pytest.skip(f"golden case {case} is kept elsewhere")
-    images = [torch.from_numpy(inputs[f"{case}.{name}"]).double()[None] for name in ("lr_hsi", "hr_msi")]
-    return images, {key.removeprefix(f"{case}."): value for key, value in stored.items()}
+    inputs, stored = classical_case(golden, "sfim_hs", case, output="out_nn")
+    images = [torch.from_numpy(inputs[name]).double()[None] for name in ("lr_hsi", "hr_msi")]
+    return images, stored
 
 
 def images(bands=5, msi_bands=3, height=6, width=8, ratio=4, batch=1):
