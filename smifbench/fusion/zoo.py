@@ -28,6 +28,10 @@ ANEW = "take the file from the repository again, or install smifbench anew"
 """What to do about an entry that is not what was shipped."""
 
 
+SAME_BAND_NM = 5.0
+"""Distance of two bands' centres up to which they show the same, half the usual spacing of bands."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """Weights of the zoo, and what their card says.
@@ -106,6 +110,14 @@ class Entry:
                 f"{PREFIX}{self.name} fuses {trained} and these images have {wanted}; take weights that were trained "
                 "for as many bands and this ratio, or train"
             )
+
+    def doubts(self, problem: FusionProblem) -> list[str]:
+        """Return a sentence where the images' bands lie elsewhere than those of the training, as far as is known."""
+        trained, given = self.problem.wavelengths_nm, problem.wavelengths_nm
+        if trained is None or given is None or np.allclose(trained, given, rtol=0, atol=SAME_BAND_NM):
+            return []
+        bands = [f"{nm[0]:g} to {nm[-1]:g} nm" for nm in (trained, given)]
+        return [f"{PREFIX}{self.name} was trained on bands from {bands[0]}, and these are from {bands[1]}"]
 
     def as_trained(self, folder: Path) -> None:
         """Write weights and facts to `folder`, where the steps then find them as those of a finished training."""

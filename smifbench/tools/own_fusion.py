@@ -141,7 +141,7 @@ def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) 
         raise UserError(f"{method} cannot take this pair: {reason}")
     where = pick_device(choices.device)
     options, recipe = _settings(method, load_experiment(choices.config), choices.steps)
-    weights, stated = _weights(choices.weights, method, problem)
+    weights, stated, doubts = _weights(choices.weights, method, problem)
     options = options if stated is None else stated
     torch.manual_seed(choices.seed)
     built = build.build_method(method, problem, **options)
@@ -191,6 +191,7 @@ def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) 
     }
     about["notes"] = [
         *pair.notes,
+        *doubts,
         *write_cube(output, result),
     ]
     write_json(output.with_suffix(".json"), about)
@@ -339,19 +340,21 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     return about["options"], resolved_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
 
 
-def _weights(weights: str | Path | None, method: str, problem: FusionProblem) -> tuple[Path | None, dict | None]:
-    """Return the file of the weights and the options behind it, where results or the zoo state them."""
+def _weights(
+    weights: str | Path | None, method: str, problem: FusionProblem
+) -> tuple[Path | None, dict | None, list[str]]:
+    """Return the file of the weights, the options behind it as far as they are stated, and what is doubtful."""
     if weights is None:
-        return None, None
+        return None, None, []
     if zoo.is_reference(weights):
         entry = zoo.find(str(weights))
         entry.check_fits(method, problem)
-        return entry.whole_path(), entry.options
+        return entry.whole_path(), entry.options, entry.doubts(problem)
     path = Path(weights).expanduser()
     if not path.is_dir():
-        return path, None
+        return path, None, []
     trained = find_trained(path, method, ratio=problem.ratio)
-    return trained.folder / "weights.safetensors", trained.options
+    return trained.folder / "weights.safetensors", trained.options, []
 
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:

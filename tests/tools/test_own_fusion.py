@@ -82,6 +82,14 @@ def test_weights_of_the_zoo_are_those_of_the_results_that_they_came_from(toy_pai
     assert about["training"]["weights"].endswith(f"zoo/{NAME}.safetensors")
 
 
+@pytest.mark.parametrize(("shift", "told"), [(4, False), (20, True)])
+def test_bands_elsewhere_than_in_training_are_noted(toy_pair, capsys, shift, told):
+    nm = ",".join(f"{400 + 60 * band + shift}" for band in range(6))
+    assert run(toy_pair, "fused.npz", "ssr_net", *KNOWN, f"zoo:{NAME}", "--wavelengths", nm) == 0
+    note = f"note: zoo:{NAME} was trained on bands from 400 to 700 nm, and these are from 420 to 720 nm"
+    assert (note in capsys.readouterr().out) == told
+
+
 @pytest.mark.parametrize(
     ("method", "weights", "options", "sentence"),
     [
