@@ -58,6 +58,8 @@ def make(results: Path, method: str, ratio: int, variant: str = "default", **wan
         raise UserError(f"{weights} is not what its facts.json describes; train again")
     if get_protocol(trained.run.protocol).scaling != "none":
         raise UserError(f"{trained.run.protocol} stretches by all scenes, and `verify --zoo` reads those of test alone")
+    if not card["fusing"]["threads"]:
+        raise UserError(f"{trained.run.folder} was fused on a GPU, and `verify --zoo` computes on a CPU; fuse it there")
     name = _name(trained.run)
     with replacing(zoo.ZOO / f"{name}.safetensors") as temporary:
         shutil.copyfile(weights, temporary)
@@ -100,10 +102,17 @@ def _card(trained: Trained, rows: pd.DataFrame, experiment: dict) -> dict:
             "device": facts["device"],
             "torch": facts["torch"],
         },
+        "fusing": {"device": rows.device.iloc[0], "threads": _threads(rows.device.iloc[0])},
         "code": {"train": facts["code"], "fuse": rows.code.iloc[0]},
         "weights": facts["weights"],
         "rows": [row.dropna().to_dict() for _, row in rows[STATED].iterrows()],
     }
+
+
+def _threads(device: str) -> int:
+    """Return the number of threads in a CPU's name as `device_name` gives it; 0 for a GPU."""
+    found = re.search(r", (\d+) threads?$", device)
+    return int(found[1]) if found else 0
 
 
 def _as_text(card: dict) -> str:

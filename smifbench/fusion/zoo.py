@@ -54,6 +54,8 @@ class Entry:
         What the network was built for.
     training
         `recipe`, `steps`, `seconds`, `device` and the version of `torch`.
+    fusing
+        `device` by which the rows' estimates were made, and its number of CPU `threads`.
     code
         Ids of the code that did `train` and `fuse`.
     weights
@@ -70,6 +72,7 @@ class Entry:
     data: dict
     problem: FusionProblem
     training: dict
+    fusing: dict
     code: dict
     weights: str
     rows: list[dict]

@@ -1,7 +1,11 @@
 """Verifying the zoo: the rows of an entry's card must come out the same from its weights and the user's data."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import torch
 
 from smifbench import plugins
 from smifbench.data.scenes import prepare
@@ -44,7 +48,7 @@ def verify_entry(entry: Entry, data: str | Path | None = None) -> list[Verdict]:
         When the data cannot be read, or the weights are not those of the card.
     """
     dataset, run = _dataset(entry, data), entry.run
-    with TemporaryDirectory() as temporary:
+    with TemporaryDirectory() as temporary, _threads(entry.fusing["threads"]):
         folder = Path(temporary)
         scenes = [folder / "scenes" / f"{row['scene']}.npy" for row in entry.rows]
         for path in scenes:
@@ -60,6 +64,17 @@ def verify_entry(entry: Entry, data: str | Path | None = None) -> list[Verdict]:
             )
             for row in entry.rows
         ]
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let torch compute with so many threads inside the block: another number adds in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _dataset(entry: Entry, data: str | Path | None) -> DataSet:

@@ -45,6 +45,17 @@ def test_a_card_can_be_read_by_people(results):
     assert text.count("\n") < 150
 
 
+@pytest.mark.parametrize(("device", "threads"), [("A processor, 1 thread", 1), ("arm, 12 threads", 12), ("A GPU 3", 0)])
+def test_the_card_has_the_threads_of_the_rows_and_no_gpu(results, capsys, device, threads):
+    table = pd.read_csv(results / "metrics.csv", dtype=str, keep_default_na=False)
+    table.assign(device=device).to_csv(results / "metrics.csv", index=False)
+    assert maker.main([str(results), "ssr_net", "4"]) == (0 if threads else 2)
+    if threads:
+        assert zoo.find(NAME).fusing == {"device": device, "threads": threads}
+    else:
+        assert f"{RUN.folder} was fused on a GPU" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("code", ["v9-dirty", "unknown", "v9+12345678"])
 def test_code_that_is_no_commit_is_refused(results, capsys, code):
     state_code(results, code)

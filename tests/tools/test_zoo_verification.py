@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from tiny_zoo import NAME
 
 from smifbench.__main__ import main
@@ -51,6 +52,14 @@ def test_an_edited_card_is_found(card, capsys, key, value):
     assert told.out.splitlines()[0] == f"{NAME}, two: holds"
     assert told.out.splitlines()[1].startswith(f"{NAME}, three: {key} is {value} in its card and ")
     assert told.err == f"smifbench: 1 of 2 rows of the zoo do not hold, first {NAME}, three\n"
+
+
+def test_as_many_threads_compute_as_made_the_rows(card, monkeypatch):
+    used, fuse, before = [], zoo_verification.fuse, torch.get_num_threads()
+    monkeypatch.setattr(zoo_verification, "fuse", lambda *args: (used.append(torch.get_num_threads()), fuse(*args)))
+    edit(card, lambda about: about["fusing"].update(threads=before + 1))
+    verify("--zoo", "--data", "files")
+    assert (used, torch.get_num_threads()) == ([before + 1], before)
 
 
 def test_other_data_are_found(card, capsys):
