@@ -3,7 +3,8 @@
 from setuptools import find_packages, setup
 
 BESIDE = {
-    f"smifbench.{folder.replace('/', '.')}": folder for folder in ("methods", "datasets", "results/published", "config")
+    f"smifbench.{folder.replace('/', '.')}": folder
+    for folder in ("methods", "datasets", "results/published", "config", "zoo")
 }
 
 setup(packages=[*find_packages(include=["smifbench*"]), *BESIDE], package_dir=BESIDE)

@@ -143,17 +143,50 @@ def compare(args: argparse.Namespace) -> None:
     print(results.compare(args.a, args.b).to_string(index=False))
 
 
-def verify(args: argparse.Namespace) -> None:
-    """Compute rows of a result folder's metrics.csv anew from the stored estimates and pairs."""
-    from smifbench.tools.verification import verify
+def zoo(args: argparse.Namespace) -> None:
+    """List the trained weights that the suite ships."""
+    from smifbench.fusion import zoo
+    from smifbench.metrics import METRICS
 
-    verdicts = verify(args.folder, None if args.all else args.rows, args.seed, args.pairs)
+    for entry in map(zoo.find, zoo.names()):
+        problem = entry.problem
+        scores = [f"{name} {entry.mean(name):.{METRICS[name].digits}f}" for name in ("psnr", "sam", "paper_psnr")]
+        print(
+            f"{entry.name:20} {entry.title:12} {entry.data['title']} x{problem.ratio}, "
+            f"{problem.bands} with {problem.msi_bands} bands; {', '.join(scores)} on {len(entry.rows)} scenes; "
+            f"{entry.path.stat().st_size / 1e6:.2f} MB"
+        )
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Compute rows anew: a result folder's from its estimates and pairs, the zoo's from its weights and the data."""
+    if args.zoo is None:
+        from smifbench.tools.verification import verify
+
+        _refuse(args, "--data", "is for --zoo; the pairs of a result folder are named by --pairs")
+        verdicts = verify(args.folder, None if args.all else args.rows or 5, args.seed or 0, args.pairs)
+    else:
+        from smifbench.system.precision import be_exact
+        from smifbench.tools.zoo_verification import verify_zoo
+
+        for flag in ("--rows", "--all", "--seed", "--pairs"):
+            _refuse(args, flag, "is for result folders; --zoo computes every row of an entry from --data")
+        be_exact()
+        verdicts = verify_zoo(args.zoo, args.data)
     for row, complaint in verdicts:
         print(f"{row}: {complaint or 'holds'}")
     wrong = [row for row, complaint in verdicts if complaint]
     if wrong:
-        raise UserError(f"{len(wrong)} of {len(verdicts)} rows of {args.folder} do not hold, first {wrong[0]}")
+        whose = args.folder or "the zoo"
+        raise UserError(f"{len(wrong)} of {len(verdicts)} rows of {whose} do not hold, first {wrong[0]}")
     print(f"all {len(verdicts)} rows computed anew hold")
+
+
+def _refuse(args: argparse.Namespace, flag: str, why: str) -> None:
+    """Raise UserError where a flag is given that does not go with the others."""
+    value = getattr(args, flag.removeprefix("--"))
+    if value is not None and value is not False:
+        raise UserError(f"{flag} {why}")
 
 
 def new_method(args: argparse.Namespace) -> None:
@@ -194,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command("methods", methods)
     command("datasets", datasets)
+    command("zoo", zoo)
     added = command("inspect", inspect)
     added.add_argument("file", help="NumPy, MATLAB, ENVI, GeoTIFF or another raster, see docs/files.md")
     added.add_argument("--variable", help="name of the variable, where the file holds several")
@@ -217,10 +251,13 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("a", help="a result folder, such as results/demo")
     added.add_argument("b", help="another result folder")
     added = command("verify", verify)
-    added.add_argument("folder", help="a result folder, such as results/demo")
-    added.add_argument("--rows", type=_positive, default=5, help="how many rows are drawn; 5 by default")
+    what = added.add_mutually_exclusive_group(required=True)
+    what.add_argument("folder", nargs="?", help="a result folder, such as results/demo")
+    what.add_argument("--zoo", nargs="?", const="", metavar="NAME", help="an entry of the zoo, or all")
+    added.add_argument("--data", help="with --zoo: folder that holds the data set's files")
+    added.add_argument("--rows", type=_positive, help="how many rows are drawn; 5 by default")
     added.add_argument("--all", action="store_true", help="every row")
-    added.add_argument("--seed", type=int, default=0, help="decides which rows are drawn")
+    added.add_argument("--seed", type=int, help="decides which rows are drawn; 0 by default")
     added.add_argument("--pairs", help="folder of all pairs; data/pairs beside results/ by default")
     command("new-method", new_method).add_argument("name", help="lower-case name of the file in methods/")
     return parser
@@ -239,7 +276,7 @@ def _add_fuse_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("--output", "--out", required=True, metavar="C", help=".npy, .npz, .mat, .hdr, .img or .tif")
     budget = added.add_mutually_exclusive_group()
     budget.add_argument(
-        "--weights", metavar="W", help="safetensors file of a network, or results that hold it (results/demo)"
+        "--weights", metavar="W", help="safetensors file of a network, results that hold it (results/demo), or zoo:NAME"
     )
     budget.add_argument(
         "--train",

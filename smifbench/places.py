@@ -12,4 +12,5 @@ ROOT = PACKAGE if INSTALLED else PACKAGE.parent
 
 RESPONSES = ROOT / "datasets" / "srf"
 PUBLISHED = ROOT / "results" / "published"
+ZOO = ROOT / "zoo"
 DEMO = ROOT / "config" / "demo.yaml"

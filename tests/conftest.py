@@ -48,3 +48,29 @@ def made_up(tmp_path_factory) -> tuple[Path, Path]:
     draw_figures(results, pairs, results / "figures")
     write_report(results, pairs, results / "report.html")
     return results, pairs
+
+
+@pytest.fixture(scope="session")
+def toy_desk(tmp_path_factory) -> Path:
+    """A folder as `tiny_zoo.make_results` fills it; tests only read it."""
+    from tiny_zoo import make_results
+
+    desk = tmp_path_factory.mktemp("desk")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(desk)
+        make_results(desk)
+    return desk
+
+
+@pytest.fixture
+def tiny_zoo(toy_desk, tmp_path, monkeypatch) -> Path:
+    """A copy of that folder as the current directory, and a zoo of one entry made from its results in place of ours."""
+    import zoo as maker
+    from smifbench.fusion import zoo
+
+    desk = tmp_path / "desk"
+    shutil.copytree(toy_desk, desk)
+    monkeypatch.chdir(desk)
+    monkeypatch.setattr(zoo, "ZOO", desk / "zoo")
+    maker.make(desk / "results" / "tiny", "ssr_net", 4)
+    return desk

@@ -16,11 +16,15 @@ from workbench import CODE
 
 import smifbench
 from smifbench import plugins
+from smifbench.places import ZOO
 
 pytestmark = pytest.mark.xdist_group("wheel")
 
-PACKAGING = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.md"]
-CARRIED = ["smifbench/**/*", "methods/*", "datasets/**/*", "results/published/*", "config/demo.yaml"]
+PACKAGING = ["pyproject.toml", "setup.py", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.md", "zoo"]
+CARRIED = [
+    *("smifbench/**/*", "methods/*", "datasets/**/*", "results/published/*", "config/demo.yaml"),
+    *("zoo/*.json", "zoo/*.safetensors"),
+]
 CONFIG = {
     "experiment": "mine",
     "datasets": {"indian_pines": {}},
@@ -116,6 +120,12 @@ def test_lists_name_all_that_the_suite_has(run, kind):
     assert status == 0
     ours = [path.stem for path in (plugins.ROOT / kind).glob("*.py") if path.name[0] != "_"]
     assert {line.split()[0] for line in output.splitlines()} >= set(ours)
+
+
+def test_the_zoo_is_the_one_of_the_checkout(run):
+    status, output, errors = run("smifbench", "zoo")
+    assert (status, errors) == (0, "")
+    assert {line.split()[0] for line in output.splitlines()} == {path.stem for path in ZOO.glob("*.json")}
 
 
 def test_a_file_is_inspected_and_a_pair_fused(run, desk):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from smifbench import plugins
 from smifbench.errors import UserError
+from smifbench.fusion import zoo
 from smifbench.fusion.build import RunMethod
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.problem import FusionProblem
@@ -28,22 +29,23 @@ class Trained:
 
 def load_method(
     folder: str | Path,
-    method: str,
-    variant: str = "default",
+    method: str | None = None,
+    variant: str | None = None,
     *,
     dataset: str | None = None,
     protocol: str | None = None,
     ratio: int | None = None,
     seed: int | None = None,
 ) -> ScaledNetwork:
-    """Load a network that an experiment has trained.
+    """Load a network that an experiment has trained, or that the suite ships.
 
     Parameters
     ----------
     folder
-        Results of the experiment, such as `results/demo`.
+        Results of the experiment, such as `results/demo`, or an entry of the zoo, such as `zoo:lla_net-cave-x4`, whose
+        name says all: the other arguments are left out then.
     method, variant
-        The network and its variant.
+        The network and its variant, "default" where it is left out.
     dataset, protocol, ratio, seed
         Needed as far as the experiment has trained the network for several of them.
 
@@ -56,7 +58,7 @@ def load_method(
     Raises
     ------
     UserError
-        When there is no such training, or more than one; the sentence says which there are.
+        When there is no such training, or more than one, or no such entry; the sentence says which there are.
 
     Examples
     --------
@@ -64,7 +66,16 @@ def load_method(
     >>> hr_hsi = smifbench.fuse(network, lr_hsi, hr_msi)  # doctest: +SKIP
     """
     wanted = {"dataset": dataset, "protocol": protocol, "ratio": ratio, "seed": seed}
-    return find_trained(folder, method, variant, **wanted).load()
+    if zoo.is_reference(folder):
+        given = [key for key, value in {"method": method, "variant": variant, **wanted}.items() if value is not None]
+        if given:
+            raise UserError(f"{folder} names one network by itself; leave out {', '.join(given)}")
+        return zoo.find(str(folder)).load()
+    if method is None:
+        raise UserError(
+            f"{folder} may hold several networks; name the method, as in load_method('{folder}', 'ssr_net')"
+        )
+    return find_trained(folder, method, variant or "default", **wanted).load()
 
 
 def find_trained(folder: str | Path, method: str, variant: str = "default", **wanted: str | int | None) -> Trained:

@@ -31,7 +31,7 @@ from smifbench.errors import UserError
 from smifbench.evaluation.no_reference import assess
 from smifbench.experiment.config import Experiment, load_experiment
 from smifbench.experiment.recipes import resolved_recipe
-from smifbench.fusion import build
+from smifbench.fusion import build, zoo
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.tiles import fuse
 from smifbench.fusion.trained import find_trained
@@ -64,8 +64,8 @@ class Choices:
     ----------
     weights
         Weights of a network, trained for as many bands: a run's `weights.safetensors`, or the results folder of an
-        experiment (`results/demo`) that has trained the method at the pair's ratio, whose options then hold. None
-        trains the network on the pair.
+        experiment (`results/demo`) that has trained the method at the pair's ratio, or an entry of the zoo
+        (`zoo:lla_net-cave-x4`); the options of the latter two then hold. None trains the network on the pair.
     steps
         Budget of that training; None takes the experiment's.
     config
@@ -141,7 +141,7 @@ def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) 
         raise UserError(f"{method} cannot take this pair: {reason}")
     where = pick_device(choices.device)
     options, recipe = _settings(method, load_experiment(choices.config), choices.steps)
-    weights, stated = _weights(choices.weights, method, pair.ratio)
+    weights, stated, doubts = _weights(choices.weights, method, problem)
     options = options if stated is None else stated
     torch.manual_seed(choices.seed)
     built = build.build_method(method, problem, **options)
@@ -191,6 +191,7 @@ def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) 
     }
     about["notes"] = [
         *pair.notes,
+        *doubts,
         *write_cube(output, result),
     ]
     write_json(output.with_suffix(".json"), about)
@@ -339,15 +340,21 @@ def _settings(method: str, experiment: Experiment, steps: int | None) -> tuple[d
     return about["options"], resolved_recipe(method, experiment.recipe, experiment.training, about["recipe"], budget)
 
 
-def _weights(weights: str | Path | None, method: str, ratio: int) -> tuple[Path | None, dict | None]:
-    """Return the file of the weights and the options behind it, where it lies in results that state them."""
+def _weights(
+    weights: str | Path | None, method: str, problem: FusionProblem
+) -> tuple[Path | None, dict | None, list[str]]:
+    """Return the file of the weights, the options behind it as far as they are stated, and what is doubtful."""
     if weights is None:
-        return None, None
+        return None, None, []
+    if zoo.is_reference(weights):
+        entry = zoo.find(str(weights))
+        entry.check_fits(method, problem)
+        return entry.whole_path(), entry.options, entry.doubts(problem)
     path = Path(weights).expanduser()
     if not path.is_dir():
-        return path, None
-    trained = find_trained(path, method, ratio=ratio)
-    return trained.folder / "weights.safetensors", trained.options
+        return path, None, []
+    trained = find_trained(path, method, ratio=problem.ratio)
+    return trained.folder / "weights.safetensors", trained.options, []
 
 
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:

@@ -75,7 +75,7 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
         run = Run(*(row[key] for key in Run.__dataclass_fields__))
         data = datasets.get(run.dataset, {}).get("data", run.dataset)
         try:
-            complaint = _complaint(row, run, folder, pairs / data / run.protocol / f"x{run.ratio}")
+            complaint = complain(row, run, folder, pairs / data / run.protocol / f"x{run.ratio}")
         except KeyError as error:
             complaint = f"its facts.json or pairs.json lacks {error}"
         except (UserError, OSError) as error:
@@ -84,7 +84,11 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
     return verdicts
 
 
-def _complaint(row: dict, run: Run, folder: Path, pairs: Path) -> str:
+def complain(row: dict, run: Run, folder: Path, pairs: Path, table: str = "metrics.csv") -> str:
+    """Compute a row anew from a run's estimates below `folder` and its pairs; return where it differs, or "".
+
+    Columns that `row` lacks are not compared. `table` is what the sentence calls the place that states the row.
+    """
     fused = folder / "runs" / run.folder / "fused"
     facts = read_json(fused / "facts.json", fused)
     pair = next((pair for pair in load_pairs(pairs, "test") if pair.scene == row["scene"]), None)
@@ -92,7 +96,7 @@ def _complaint(row: dict, run: Run, folder: Path, pairs: Path) -> str:
         return f"{pairs} holds no test scene {row['scene']}"
     anew = {key: facts.get(key) for key in FACTS} | score_pair(pair, facts, fused, run.ratio)
     wrong = [key for key, value in anew.items() if key in row and not _same(row[key], value, key)]
-    return ", ".join(f"{key} is {row[key]} in metrics.csv and {anew[key]} anew" for key in wrong)
+    return ", ".join(f"{key} is {row[key]} in {table} and {anew[key]} anew" for key in wrong)
 
 
 def _same(stated: object, anew: object, key: str) -> bool:

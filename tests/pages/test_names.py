@@ -6,6 +6,8 @@ import re
 import pytest
 from tracked import REPOSITORY, tracked
 
+from smifbench.fusion import zoo
+
 PAGES = tracked("*.md")
 FOLDERS = "smifbench|methods|datasets|config|docs|maintenance|profiles|tests|workflow"
 TO_BE_WRITTEN = {"methods/my_net.py", "config/mine.yaml", "tests/datasets/test_town.py"}
@@ -45,3 +47,9 @@ def test_the_command_line_has_the_commands(page):
     named = re.findall(r"(?:python -m |`)smifbench ([a-z-]+)", page.read_text())
     assert len(commands) > 5
     assert set(named) <= set(commands)
+
+
+@every_page
+def test_the_zoo_has_the_entries(page):
+    named = set(re.findall(r"zoo:([\w-]+)", page.read_text()))
+    assert not zoo.names() or named <= set(zoo.names()), "pages name weights that are not shipped"

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tiny_zoo import NAME
 
 from smifbench import Recipe, load_method, plugins, simulate
 from smifbench.__main__ import main
@@ -59,6 +60,51 @@ def test_results_without_such_a_training_are_told(desk, tmp_path, capsys):
         "holds no training of tsfn/default that was asked for; it has trained: indian_pines/" in capsys.readouterr().err
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def toy_pair(tiny_zoo):
+    """A pair of files of the bands and ratio for which the zoo's entry was trained."""
+    pair = simulate(np.load("files/two.npy"), 4, np.kron(np.eye(2), np.full(3, 1 / 3)))
+    for name, image, nm in (("hsi", pair.lr_hsi, np.linspace(400, 700, 6)), ("msi", pair.hr_msi, None)):
+        write_cube(tiny_zoo / f"{name}.npz", Cube(image, nm, None, None, 0, "made up", ()))
+    return tiny_zoo
+
+
+KNOWN = ("--psf", RUN.protocol, "--scale", 1, "--weights")
+
+
+def test_weights_of_the_zoo_are_those_of_the_results_that_they_came_from(toy_pair):
+    assert run(toy_pair, "shipped.npz", "ssr_net", *KNOWN, f"zoo:{NAME}") == 0
+    assert run(toy_pair, "trained.npz", "ssr_net", *KNOWN, "results/tiny") == 0
+    assert np.array_equal(read_cube("shipped.npz").array, read_cube("trained.npz").array)
+    about = json.loads((toy_pair / "shipped.json").read_text())
+    assert about["training"]["weights"].endswith(f"zoo/{NAME}.safetensors")
+
+
+@pytest.mark.parametrize(("shift", "told"), [(4, False), (20, True)])
+def test_bands_elsewhere_than_in_training_are_noted(toy_pair, capsys, shift, told):
+    nm = ",".join(f"{400 + 60 * band + shift}" for band in range(6))
+    assert run(toy_pair, "fused.npz", "ssr_net", *KNOWN, f"zoo:{NAME}", "--wavelengths", nm) == 0
+    note = f"note: zoo:{NAME} was trained on bands from 400 to 700 nm, and these are from 420 to 720 nm"
+    assert (note in capsys.readouterr().out) == told
+
+
+@pytest.mark.parametrize(
+    ("method", "weights", "options", "sentence"),
+    [
+        ("ssr_net", "zoo:nothing", [], f"the zoo holds no 'nothing'; it holds: {NAME}"),
+        ("tsfn", f"zoo:{NAME}", [], "holds weights of ssr_net and not of tsfn"),
+        ("ssr_net", f"zoo:{NAME}", ["--hsi-bands", "0-4"], "and these images have 5 with 2 bands at ratio 4"),
+    ],
+)
+def test_weights_of_the_zoo_that_do_not_fit_are_told(toy_pair, capsys, method, weights, options, sentence):
+    before = sorted(toy_pair.iterdir())
+    assert run(toy_pair, "fused.npz", method, *KNOWN, weights, *options) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+    assert sorted(toy_pair.iterdir()) == before
 
 
 def test_a_method_that_the_config_does_not_name_has_its_own_recipe():
