@@ -84,7 +84,9 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
     return verdicts
 
 
-def complain(row: dict, run: Run, folder: Path, pairs: Path, table: str = "metrics.csv") -> str:
+def complain(
+    row: dict, run: Run, folder: Path, pairs: Path, table: str = "metrics.csv", tolerance: float = TOLERANCE
+) -> str:
     """Compute a row anew from a run's estimates below `folder` and its pairs; return where it differs, or "".
 
     Columns that `row` lacks are not compared. `table` is what the sentence calls the place that states the row.
@@ -95,13 +97,13 @@ def complain(row: dict, run: Run, folder: Path, pairs: Path, table: str = "metri
     if pair is None:
         return f"{pairs} holds no test scene {row['scene']}"
     anew = {key: facts.get(key) for key in FACTS} | score_pair(pair, facts, fused, run.ratio)
-    wrong = [key for key, value in anew.items() if key in row and not _same(row[key], value, key)]
+    wrong = [key for key, value in anew.items() if key in row and not _same(row[key], value, key, tolerance)]
     return ", ".join(f"{key} is {row[key]} in {table} and {anew[key]} anew" for key in wrong)
 
 
-def _same(stated: object, anew: object, key: str) -> bool:
+def _same(stated: object, anew: object, key: str, tolerance: float) -> bool:
     if key in LATER_COLUMNS and pd.isna(stated):  # a table from before that column
         return True
     if isinstance(stated, int | float) and isinstance(anew, int | float):
-        return math.isclose(stated, anew, rel_tol=TOLERANCE) or (math.isnan(stated) and math.isnan(anew))
+        return math.isclose(stated, anew, rel_tol=tolerance) or (math.isnan(stated) and math.isnan(anew))
     return stated == anew or (pd.isna(stated) and anew is None)

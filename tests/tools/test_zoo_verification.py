@@ -54,6 +54,12 @@ def test_an_edited_card_is_found(card, capsys, key, value):
     assert told.err == f"smifbench: 1 of 2 rows of the zoo do not hold, first {NAME}, three\n"
 
 
+@pytest.mark.parametrize(("change", "status"), [(1e-7, 0), (1e-5, 2)])
+def test_rounding_of_another_processor_holds_and_more_does_not(card, change, status):
+    edit(card, lambda about: about["rows"][0].update(psnr=about["rows"][0]["psnr"] * (1 + change)))
+    assert verify("--zoo", "--data", "files") == status
+
+
 def test_as_many_threads_compute_as_made_the_rows(card, monkeypatch):
     used, fuse, before = [], zoo_verification.fuse, torch.get_num_threads()
     monkeypatch.setattr(zoo_verification, "fuse", lambda *args: (used.append(torch.get_num_threads()), fuse(*args)))
