@@ -126,7 +126,7 @@ def _gallery(
             if scale and image.ndim == 2:
                 colours |= {"cmap": scale.colours, "vmin": scale.low, "vmax": scale.high}
             whole, detail = place(x, y, width, height), place(x, y + height + GAP, width, width)
-            whole.set_title(name, pad=3)
+            whole.set_title(comparison.title_of(name), pad=3)
             drawn = whole.imshow(image, **colours, aspect="auto")
             detail.imshow(image[top : top + side, left : left + side], **colours)
             _frame(whole, detail, top, left, side)
@@ -163,7 +163,8 @@ def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], lo
     for target, chosen in ((axis, slice(None)), (inset, zoom)):
         target.plot(nm[chosen], reference[chosen], "k", linewidth=1.6, label="reference")
         for name, curve in curves.items():
-            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=name, **looks[name].line)
+            label = comparison.title_of(name)
+            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=label, **looks[name].line)
     margin = 2 * np.median(errors[:, zoom].max(axis=1)) + 1e-3
     inset.set_ylim(reference[zoom].min() - margin, reference[zoom].max() + margin)
     inset.tick_params(labelsize=5, length=2, pad=1)
