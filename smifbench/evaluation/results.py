@@ -142,7 +142,11 @@ def compare(a: str | Path | pd.DataFrame, b: str | Path | pd.DataFrame) -> pd.Da
     shared = both.groupby([*CELL, "scene"], sort=False).experiment.transform("nunique") == 2
     scenes = shared[~both.duplicated([*CELL, "scene"])].groupby([both[key] for key in CELL], sort=False)
     found_in = both.groupby(CELL, sort=False).experiment.agg(lambda sides: "/".join(sides.unique()))
-    told = {"found_in": found_in.replace("a/b", "both"), "scenes": scenes.sum(), "left_out": scenes.size() - scenes.sum()}
+    told = {
+        "found_in": found_in.replace("a/b", "both"),
+        "scenes": scenes.sum(),
+        "left_out": scenes.size() - scenes.sum(),
+    }
     before, after = (
         _means(both[shared & (both.experiment == name)], CELL).reindex(found_in.index) for name in ("a", "b")
     )

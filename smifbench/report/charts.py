@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from smifbench.report.style import COLOURS, COLUMNS, STYLE, WIDTH, Looks, drawn
+from smifbench.report.style import COLOURS, STYLE, WIDTH, Looks, drawn, legend_columns
 
 CLIQUE = COLOURS[0]
 """Colour of the bars that join methods."""
@@ -172,7 +172,8 @@ def _panels(
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     legend = _titles(rows) if looks else {}
-    foot = 0.2 * bool(note) + 0.17 * -(-len(legend) // COLUMNS)
+    abreast = legend_columns(legend.values())
+    foot = 0.2 * bool(note) + 0.17 * -(-len(legend) // abreast)
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
         figure, axes = plt.subplots(lines, columns, figsize=(WIDTH, 0.3 + lines * height + foot), squeeze=False)
         for axis in axes.flat[len(groups) :]:
@@ -184,5 +185,5 @@ def _panels(
         shown = {name: {**looks[name].mark, "linestyle": ""} if marks else looks[name].line for name in legend}
         handles = [Line2D([], [], label=legend[name], **look) for name, look in shown.items()]
         if handles:
-            figure.legend(handles=handles, loc="outside lower center", ncols=COLUMNS, title=note, title_fontsize=7)
+            figure.legend(handles=handles, loc="outside lower center", ncols=abreast, title=note, title_fontsize=7)
     return figure

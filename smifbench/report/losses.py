@@ -15,7 +15,7 @@ from smifbench.errors import UserError
 from smifbench.evaluation.columns import DTYPES
 from smifbench.evaluation.reading import read_table
 from smifbench.report import latex
-from smifbench.report.style import STYLE, WIDTH, drawn, save, styles
+from smifbench.report.style import STYLE, WIDTH, drawn, legend_columns, save, styles
 from smifbench.report.titles import distinct_methods, variant_title
 from smifbench.system.files import replacing, replacing_folder, write_text
 
@@ -178,10 +178,13 @@ def curves(rows: pd.DataFrame) -> Figure:
             axis.grid(alpha=0.3)
         figure.supylabel("change of PSNR (dB)", fontsize=8)
         handles = [
-            Line2D([], [], label=titles["/".join(method)], linewidth=0.9, markersize=2.5, **look.line, marker=look.marker)
+            Line2D(
+                [], [], label=titles["/".join(method)], linewidth=0.9, markersize=2.5, **look.line, marker=look.marker
+            )
             for method, look in looks.items()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
+        abreast = legend_columns(titles.values())
+        figure.legend(handles=handles, loc="outside lower center", ncols=abreast, frameon=False)
     return figure
 
 
@@ -234,7 +237,9 @@ def _mean_psnr(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over scenes and seeds, NaN where a run of a training or a scene has none."""
     psnr = rows.psnr.where(rows.status == "ok")
     by_test = [rows[key] for key in [*METHOD, *TEST]]
-    runs = rows[["scene", "seed"]].astype(str).agg("/".join, axis=1).groupby(by_test[: len(METHOD)]).transform("nunique")
+    runs = (
+        rows[["scene", "seed"]].astype(str).agg("/".join, axis=1).groupby(by_test[: len(METHOD)]).transform("nunique")
+    )
     whole = psnr.groupby(by_test).transform("count") == runs
     return psnr.where(whole).groupby(by_test, sort=False).mean().reset_index()
 

@@ -34,6 +34,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 CONTROL = "gsa"
 """A linear method; the page names the networks that lie below it."""
 
+
 @dataclass(frozen=True)
 class Column:
     """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells.

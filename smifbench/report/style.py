@@ -48,7 +48,7 @@ WIDTH = 7.2
 DPI = 150
 
 COLUMNS = 6
-"""Images side by side, and entries of a legend side by side."""
+"""Images side by side, and at most so many entries of a legend."""
 
 ERROR_MAP = "inferno"
 """Colours of error maps."""
@@ -87,6 +87,12 @@ def styles(names: Iterable[Name]) -> dict[Name, Look]:
     kinds = zip(DASHES, MARKERS, strict=True)
     looks = [Look(colour, dashes, marker) for (dashes, marker), colour in product(kinds, COLOURS)]
     return dict(zip(names, cycle(looks), strict=False))
+
+
+def legend_columns(titles: Iterable[str]) -> int:
+    """How many entries of a legend fit side by side, about 0.06 inches a letter and 0.4 for a line and its gaps."""
+    widest = 0.4 + 0.06 * max(map(len, titles), default=0)
+    return max(1, min(COLUMNS, int(WIDTH / widest)))
 
 
 def drawn(text: str) -> str:

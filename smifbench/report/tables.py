@@ -212,8 +212,8 @@ def statistics_tables(metrics: pd.DataFrame, experiment: Mapping) -> str:
     heads = ["Method", "PSNR (dB)", r"95\,\% interval"]
     heads += ["Pairs", "Median difference (dB)", "$p$ (Holm)", "Verdict"] if tested else []
     how = (
-        f"; Wilcoxon's signed-rank test against {name} over scenes, each the mean of its seeds, two-sided, corrected by "
-        "Holm's method within a ratio."
+        f"; Wilcoxon's signed-rank test against {name} over scenes, each the mean of its seeds "
+        "(the unit of analysis is the scene), two-sided, corrected by Holm's method within a ratio."
         if tested
         else f". No method is tested against another: the results hold no rows of the reference {name}."
     )
@@ -310,7 +310,9 @@ def to_latex(board: pd.DataFrame, titles: Mapping[str, str] | None = None) -> st
     >>> print(to_latex(leaderboard(df, ["psnr", "sam"])))  # doctest: +SKIP
     """
     columns = [_marked(board[column], METRICS[column[-1]]) for column in board]
-    given = {"/".join(key): (titles or {}).get("/".join(key), " ".join(key).removesuffix(" default")) for key in board.index}
+    given = {
+        "/".join(key): (titles or {}).get("/".join(key), " ".join(key).removesuffix(" default")) for key in board.index
+    }
     told = distinct_methods(given, escape)
     lines = [
         Row([escape(told["/".join(key)])], cells)

@@ -302,7 +302,9 @@ def test_compare_with_itself_is_zero(write):
 
 def test_compare_refuses_other_data_and_takes_frames(write):
     a, b = write([row(), row(dataset="wdcm")], "a"), write([row(data="def"), row(dataset="wdcm")], "b")
-    with pytest.raises(UserError, match="scene s1 of cave x4 under p/1 are abc in experiment a and def in experiment b"):
+    with pytest.raises(
+        UserError, match="scene s1 of cave x4 under p/1 are abc in experiment a and def in experiment b"
+    ):
         results.compare(a, b)
     rest = [results.load_results(folder).query("dataset != 'cave'") for folder in (a, b)]
     assert results.compare(*rest).psnr.tolist() == [0]

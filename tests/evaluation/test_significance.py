@@ -119,7 +119,9 @@ def test_pairs_that_are_alike_cannot_make_a_difference_significant():
 
 def test_seeds_that_average_to_the_same_are_alike():
     """(x + x + x) / 3 need not be x to the last bit, and is no difference."""
-    table = rows({"smif_net": lambda scene, seed: 40.1 + scene / 7, "gsa": lambda scene, seed: 40.1 + scene / 7}, scenes=9)
+    table = rows(
+        {"smif_net": lambda scene, seed: 40.1 + scene / 7, "gsa": lambda scene, seed: 40.1 + scene / 7}, scenes=9
+    )
     found = one(significance(table[(table.method == "smif_net") | (table.seed == 0)]), "gsa")
     assert (found.p, found.verdict) == (1.0, "no difference shown")
 

@@ -85,7 +85,9 @@ def test_charts_join_by_name_what_shares_a_title():
     assert len(set(zip(points.setting, points.title, strict=True))) == 4
     cube = np.zeros((3, 8, 8))
     comparisons = [
-        Comparison(name, 4, "own_test", np.array([1.0, 2, 3]), cube, {"net/default": cube + 0.1}, {"net/default": "Net"})
+        Comparison(
+            name, 4, "own_test", np.array([1.0, 2, 3]), cube, {"net/default": cube + 0.1}, {"net/default": "Net"}
+        )
         for name in ("field", "mine")
     ]
     assert _bands(comparisons).groupby(["setting", "name", "nm"]).size().tolist() == [1] * 6

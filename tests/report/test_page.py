@@ -131,7 +131,9 @@ def test_a_robustness_table_is_shown_where_there_is_one(made_up, page, tmp_path)
     results, pairs = made_up
     assert "Robustness" not in page
     names = {"dataset": "2018", "trained_on": "fwhm/1/x4", "method": "gsa", "variant": "01", "title": "GSA 01"}
-    rows = pd.DataFrame([{**names, "psnr": 41.23456, "mean_loss": 1.5, "worst_loss": 2.0, "worst_test": "", "ratio": 2.0}])
+    rows = pd.DataFrame(
+        [{**names, "psnr": 41.23456, "mean_loss": 1.5, "worst_loss": 2.0, "worst_test": "", "ratio": 2.0}]
+    )
     for name in ("experiment.json", "cost.csv", "metrics.csv", "runs"):
         (tmp_path / name).symlink_to(results / name)
     rows.to_csv(tmp_path / "robustness.csv", index=False)
@@ -163,6 +165,7 @@ def test_methods_are_compared_with_the_experiments_reference(made_up, tmp_path):
     write_report(tmp_path, pairs, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "Differences from GSA are tested" in page
+    assert "The unit of analysis is the scene" in page
     assert "PSNR with intervals, and tests against GSA" in page
 
 
