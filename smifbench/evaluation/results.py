@@ -120,9 +120,9 @@ def compare(a: str | Path | pd.DataFrame, b: str | Path | pd.DataFrame) -> pd.Da
     Returns
     -------
     DataFrame
-        A row for each dataset, protocol, ratio, method and variant; `found_in` is "both", "a" or "b"; `scenes` are those
-        of both, over which the means are, `left_out` those that only one has; then b - a for every metric: positive
-        where `b` has the larger value. NaN unless both have a mean (see `leaderboard`).
+        A row for each dataset, protocol, ratio, method and variant; `found_in` is "both", "a" or "b"; `scenes` counts
+        those that both have, over which the means are, `left_out` those that only one has; then b - a for every metric:
+        positive where `b` has the larger value. NaN unless both have a mean (see `leaderboard`).
 
     Raises
     ------
@@ -142,16 +142,13 @@ def compare(a: str | Path | pd.DataFrame, b: str | Path | pd.DataFrame) -> pd.Da
     shared = both.groupby([*CELL, "scene"], sort=False).experiment.transform("nunique") == 2
     scenes = shared[~both.duplicated([*CELL, "scene"])].groupby([both[key] for key in CELL], sort=False)
     found_in = both.groupby(CELL, sort=False).experiment.agg(lambda sides: "/".join(sides.unique()))
-    told = {
-        "found_in": found_in.replace("a/b", "both"),
-        "scenes": scenes.sum(),
-        "left_out": scenes.size() - scenes.sum(),
-    }
+    counts = {"scenes": scenes.sum(), "left_out": scenes.size() - scenes.sum()}
+    told = pd.DataFrame({"found_in": found_in.replace("a/b", "both"), **counts})
     before, after = (
         _means(both[shared & (both.experiment == name)], CELL).reindex(found_in.index) for name in ("a", "b")
     )
     difference = (after - before).mask(before == after, 0.0)  # inf - inf is NaN where both are exact
-    return pd.concat([pd.DataFrame(told), difference], axis=1).reset_index()
+    return pd.concat([told, difference], axis=1).reset_index()
 
 
 def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:

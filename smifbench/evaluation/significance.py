@@ -39,9 +39,9 @@ def has_rows(df: pd.DataFrame, name: str) -> bool:
 def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr") -> pd.DataFrame:
     """Compare every method with the reference by Wilcoxon's signed-rank test over scenes.
 
-    The unit of analysis is the scene: a pair is the two methods' means over their seeds on one scene. Seeds of one scene
-    are not independent of each other, so they are no pairs of their own. Pairs without a difference are left out of the
-    ranks, and differences of one size share theirs. Holm's correction (1979) is over the methods of one setting.
+    The unit of analysis is the scene: a pair is the means of both methods over their seeds on one scene. Seeds of one
+    scene are not independent of each other, so they are no pairs of their own. Pairs without a difference are left out
+    of the ranks, and differences of one size share theirs. Holm's correction (1979) is over the methods of one setting.
 
     Parameters
     ----------
@@ -87,8 +87,9 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
 def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
     """Rank the methods on every test scene, with the difference of mean ranks that is significant.
 
-    Blocks are scenes of all settings, each with its mean over seeds. A method that lacks all scenes of a setting that
-    others have is left out, then a block that lacks a method.
+    A block is a scene: methods are ranked by their means over seeds in each of its settings, then by their mean rank over
+    these, as the same scene under other protocols and ratios is no other scene. A method that lacks all scenes of a
+    setting that others have is left out, then a scene of a setting that lacks a method.
 
     Returns
     -------
@@ -112,7 +113,8 @@ def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
     table = _scene_means(df, metric).dropna(how="all")
     everywhere = table.notna().groupby(level=SETTING, sort=False).any().all()
     table = table.loc[:, everywhere].dropna()
-    ranked = table.rank(axis=1, ascending=not METRICS[metric].higher_better)
+    in_settings = table.rank(axis=1, ascending=not METRICS[metric].higher_better)
+    ranked = in_settings.groupby(level=["dataset", "scene"], sort=False).mean().round(DIGITS).rank(axis=1)
     blocks, methods = ranked.shape
     result = ranked.mean().rename("rank").to_frame().sort_values("rank", kind="stable")
     result["blocks"] = blocks

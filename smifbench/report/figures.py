@@ -36,8 +36,8 @@ CAPTIONS = {
     "training_curves": "Accuracy on the validation scenes while training. The curves chose nothing.",
     "band_psnr": "Accuracy of every band of the scene in the images above.",
     "scene_spread": "Accuracy of every test scene and seed; the bar is the median, where no run failed.",
-    "critical_difference": "Mean ranks by PSNR over scenes and settings, 1 being the best. Methods under one bar do "
-    "not differ significantly by Nemenyi's test.",
+    "critical_difference": "Mean ranks by PSNR over scenes, each by its mean rank over ratios, 1 being the best. "
+    "Methods under one bar do not differ significantly by Nemenyi's test.",
 }
 """Figures by file name, in order, with their captions."""
 

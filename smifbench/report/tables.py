@@ -418,8 +418,8 @@ def _ranks_table(metrics: pd.DataFrame, experiment: Mapping) -> str:
         if not math.isnan(difference)
         else "A critical difference needs two blocks and three methods."
     )
-    scenes = f"{blocks} test scene{'' if blocks == 1 else 's'} of all settings"
-    caption = f"Mean rank over {scenes}, 1 is best. {told}"
+    scenes = f"{blocks} test scene{'' if blocks == 1 else 's'}, each by its mean rank over protocols and ratios"
+    caption = f"Mean rank over {scenes}; 1 is best. {told}"
     heads = ["Method", *(METRICS[column].label for column in RANKED)]
     return latex.table(caption, latex.tabular(heads, lines), _note(experiment))
 

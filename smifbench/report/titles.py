@@ -1,4 +1,4 @@
-"""How methods, data sets and settings are called in print. Titles are for reading: what belongs together, names tell."""
+"""How methods, data sets and settings are called in print. Titles are to be read: what belongs together, names tell."""
 
 import unicodedata
 from collections import Counter

@@ -208,6 +208,19 @@ def test_friedmans_test_and_critical_difference_are_scipys_and_demsars():
     assert critical_difference(10, 1) == pytest.approx(3.164 * np.sqrt(10 * 11 / 6), abs=0.003)
 
 
+def test_a_scene_at_several_ratios_and_under_several_protocols_is_one_block():
+    """One scene in four settings is no four scenes: three methods on it cannot differ significantly."""
+    one_scene = rows({"a": 3.0, "b": 2.0, "c": 1.0}, scenes=1)
+    settings = [one_scene.assign(ratio=ratio, protocol=protocol) for ratio in (4, 8) for protocol in ("p/1", "q/1")]
+    ranked = ranks(pd.concat(settings, ignore_index=True))
+    assert set(ranked.blocks) == {1}
+    assert ranked.friedman_p.isna().all()
+    other = rows({"a": 1.0, "b": 2.0, "c": 3.0}, scenes=1, dataset="harvard")
+    ranked = ranks(pd.concat([*settings, other], ignore_index=True))
+    assert ranked["rank"].tolist() == [2, 2, 2], "the scene of another data set counts as much"
+    assert set(ranked.blocks) == {2}
+
+
 def test_a_method_that_misses_a_setting_is_left_out_of_the_ranks():
     table = pd.concat([rows({"a": 3.0, "b": 2.0, "c": 1.0}), rows({"a": 3.0, "b": 2.0}, ratio=8)])
     assert [method for method, _ in ranks(table).index] == ["a", "b"]

@@ -68,8 +68,8 @@ def test_titles_that_look_alike_are_followed_by_their_names():
 def test_charts_join_by_name_what_shares_a_title():
     """Two cubes and two methods of one title each: four markers at their own means, none at a mean of several."""
     experiment = {
-        "datasets": dict.fromkeys(["field", "mine"], {"title": "Own scene"}),
-        "methods": dict.fromkeys(["net/default", "copy/default"], {"title": "Net"}),
+        "datasets": {name: {"title": "Own scene"} for name in ("field", "mine")},
+        "methods": {f"{name}/default": {"title": "Net"} for name in ("net", "copy")},
     }
     cells = [(dataset, method) for dataset in ("field", "mine") for method in ("net", "copy")]
     rows = [
