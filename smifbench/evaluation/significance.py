@@ -87,9 +87,9 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
 def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
     """Rank the methods on every test scene, with the difference of mean ranks that is significant.
 
-    A block is a scene: methods are ranked by their means over seeds in each of its settings, then by their mean rank over
-    these, as the same scene under other protocols and ratios is no other scene. A method that lacks all scenes of a
-    setting that others have is left out, then a scene of a setting that lacks a method.
+    A block is a scene: methods are ranked by their means over seeds in each of its settings, then by their mean rank
+    over these, as the same scene under other protocols and ratios is no other scene. A method that lacks all scenes of
+    a setting that others have is left out, then a scene of a setting that lacks a method.
 
     Returns
     -------

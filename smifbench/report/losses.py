@@ -45,7 +45,7 @@ ROWS_DTYPES = {"trained_on": "string"} | {
 }
 """Types of the columns of a robustness experiment's `metrics.csv` that are looked at."""
 
-SPREAD_DTYPES = dict.fromkeys([*METHOD, "title", "worst_test"], "string")
+SPREAD_DTYPES = dict.fromkeys([*METHOD, "title", "worst_test"], "string") | {"tests": "int64"}
 """Types of the columns of `spread` that are no numbers."""
 
 
@@ -106,8 +106,8 @@ def spread(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row for each data set, training, method and variant, in the order of the rows: `psnr` in dB as trained; in dB
-        below that `mean_loss` and `worst_loss` over all tests, with `worst_test`, and the worst loss of each kind of
-        test. A test counts where all scenes and seeds went well.
+        below that `mean_loss` and `worst_loss` over so many `tests`, with `worst_test`, and the worst loss of each kind
+        of test. A test counts where all scenes and seeds went well.
     """
     tests, titles = _tests(rows), _titles(rows)
     records = []
@@ -119,6 +119,7 @@ def spread(rows: pd.DataFrame) -> pd.DataFrame:
         record = dict(zip(METHOD, key, strict=True)) | {
             "title": titles["/".join(key[2:])],
             "psnr": trained,
+            "tests": len(losses),
             "mean_loss": sum(losses.values()) / len(losses) if losses else math.nan,
             "worst_loss": losses[worst] if worst else math.nan,
             "worst_test": f"{worst.family}: {worst.label}" if worst else "",
@@ -145,7 +146,13 @@ def to_latex(found: pd.DataFrame) -> str:
         "Robustness: PSNR (dB) under the protocol of the training, and the loss (dB) in tests under others without "
         "training anew: the mean, the worst, and the worst of each kind of change."
     )
-    return latex.table(caption, latex.tabular(heads, rows))
+    most = found.groupby(["dataset", "trained_on"]).tests.transform("max")
+    fewer = [
+        rf"{latex.escape(row.title)}: mean and worst of {row.tests} tests, of others {of}."
+        for row, of in zip(found.itertuples(), most, strict=True)
+        if row.tests < of
+    ]
+    return latex.table(caption, latex.tabular(heads, rows), fewer)
 
 
 def curves(rows: pd.DataFrame) -> Figure:

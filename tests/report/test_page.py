@@ -132,7 +132,7 @@ def test_a_robustness_table_is_shown_where_there_is_one(made_up, page, tmp_path)
     assert "Robustness" not in page
     names = {"dataset": "2018", "trained_on": "fwhm/1/x4", "method": "gsa", "variant": "01", "title": "GSA 01"}
     rows = pd.DataFrame(
-        [{**names, "psnr": 41.23456, "mean_loss": 1.5, "worst_loss": 2.0, "worst_test": "", "ratio": 2.0}]
+        [{**names, "psnr": 41.23456, "tests": 3, "mean_loss": 1.5, "worst_loss": 2.0, "worst_test": "", "ratio": 2.0}]
     )
     for name in ("experiment.json", "cost.csv", "metrics.csv", "runs"):
         (tmp_path / name).symlink_to(results / name)

@@ -220,6 +220,8 @@ def test_losses_by_hand():
     assert (gsa.worst_loss, gsa.worst_test) == (10.5, "SNR of HSI: 20 dB")
     assert (bicubic.worst_loss, bicubic.worst_test) == (4, "ratio: x8")
     assert bicubic.title == "Bicubic"
+    assert (gsa.tests, bicubic.tests) == (4, 5)
+    assert "GSA: mean and worst of 4 tests, of others 5." in losses.to_latex(losses.spread(ROWS))
 
 
 def test_summary_is_written_before_a_failure_is_told(tmp_path):
