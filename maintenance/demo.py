@@ -4,9 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-import pandas as pd
-
 from smifbench import plugins
+from smifbench.evaluation.reading import read_table
 from smifbench.evaluation.results import load_results
 from smifbench.metrics import METRICS
 from smifbench.system.files import read_json, write_text
@@ -30,7 +29,8 @@ def main() -> None:
 def table(results: Path) -> str:
     """Rows of the README's table: a method's metrics, parameters in millions and training steps."""
     titles = read_json(results / "experiment.json")["methods"]
-    rows = load_results(results).merge(pd.read_csv(results / "cost.csv")[["method", "variant", "params"]])
+    costs = read_table(results / "cost.csv", {"method": "string", "variant": "string", "params": "float64"})
+    rows = load_results(results).merge(costs, on=["method", "variant"])
     lines = []
     for row in rows.itertuples():
         metrics = [f"{getattr(row, name):.{METRICS[name].digits}f}" for name in SHOWN]

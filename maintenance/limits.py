@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from smifbench import plugins
+from smifbench.evaluation.reading import read_table
+from smifbench.report.losses import SPREAD_DTYPES
 from smifbench.system.files import write_text
 
 PAGE = plugins.ROOT / "docs" / "limits.md"
@@ -15,13 +17,16 @@ TRAINED = "block-gauss-s2/1"
 HARDEST = [f"{TRAINED}+{change}" for change in ("snr_hsi_db=20", "snr_msi_db=20", "response_shift_nm=20")]
 MISREGISTERED = f"{TRAINED}+misregistration=2,2"
 METHOD = ["method", "variant"]
+ROWS_DTYPES = {"protocol": "string", "ratio": "int64", **dict.fromkeys(METHOD, "string")}
+ROWS_DTYPES |= dict.fromkeys(["psnr", "rmse_blocks", "rmse_detail"], "float64")
 
 
 def main() -> None:
     """Rewrite both tables and copy the picture from the robustness tests of the demo."""
     results = plugins.ROOT / "results" / "demo"
-    losses = pd.read_csv(results / "robustness.csv").set_index(METHOD)
-    rows = pd.read_csv(results / "robustness" / "metrics.csv").query("ratio == 4").set_index(["protocol", *METHOD])
+    losses = read_table(results / "robustness.csv", SPREAD_DTYPES, rest="float64").set_index(METHOD)
+    rows = read_table(results / "robustness" / "metrics.csv", ROWS_DTYPES).query("ratio == 4")
+    rows = rows.set_index(["protocol", *METHOD])
     text = PAGE.read_text(encoding="utf-8")
     for head, lines in (("PSNR", worst_losses(losses, rows)), ("as trained", errors(losses, rows))):
         text = re.sub(rf"(?<=\n)(\| method \| {head} \|.*\n.*\n)(?:\|.*\n)+", lambda old, new=lines: old[1] + new, text)

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from smifbench import metrics
     from smifbench.degradation.simulation import simulate
     from smifbench.errors import UserError
+    from smifbench.evaluation.likeness import common_scenes
+    from smifbench.evaluation.reading import load_costs
     from smifbench.evaluation.results import compare, leaderboard, load_results
     from smifbench.evaluation.significance import claims, intervals, ranks, significance
     from smifbench.fusion.build import build_method
@@ -27,10 +29,12 @@ __all__ = [
     "audit",
     "build_method",
     "claims",
+    "common_scenes",
     "compare",
     "fuse",
     "intervals",
     "leaderboard",
+    "load_costs",
     "load_method",
     "load_results",
     "metrics",
@@ -48,10 +52,12 @@ HOME = {
     "audit": "paper.audit",
     "build_method": "fusion.build",
     "claims": "evaluation.significance",
+    "common_scenes": "evaluation.likeness",
     "compare": "evaluation.results",
     "fuse": "fusion.tiles",
     "intervals": "evaluation.significance",
     "leaderboard": "evaluation.results",
+    "load_costs": "evaluation.reading",
     "load_method": "fusion.trained",
     "load_results": "evaluation.results",
     "ranks": "evaluation.significance",

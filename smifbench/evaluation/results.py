@@ -6,7 +6,6 @@
 >>> smifbench.leaderboard(df, ["psnr", "sam"], sort=True)  # doctest: +SKIP
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 from smifbench.errors import UserError, unknown
-from smifbench.evaluation.columns import CELL, DTYPES, LATER_COLUMNS, METRICS_COLUMNS
+from smifbench.evaluation.columns import CELL, DTYPES, LATER_COLUMNS
+from smifbench.evaluation.likeness import refuse_mixture, refuse_other_data, refuse_unlike
+from smifbench.evaluation.reading import read_table
 from smifbench.metrics import CONVENTIONS, METRICS, WALD
 from smifbench.run import Run
 from smifbench.system.files import read_json
@@ -68,7 +69,7 @@ def leaderboard(
     Parameters
     ----------
     df
-        Rows as from `load_results`, one protocol for each data set and ratio.
+        Rows as from `load_results`, one protocol for each data set and ratio, with the same scenes for all methods.
     metric
         One or several metrics without prefix, such as `["psnr", "ssim", "sam", "rase", "rmse", "ergas"]`.
     convention
@@ -94,7 +95,7 @@ def leaderboard(
     """
     names = _metric_columns([metric] if isinstance(metric, str) else metric, convention)
     refuse_mixture(df, ["dataset", "ratio"], "protocol")
-    refuse_mixture(df, ["dataset", "ratio", "method", "variant"], "experiment")
+    refuse_unlike(df)
     rows, settings = (df[keys].drop_duplicates() for keys in (["method", "variant"], ["dataset", "ratio"]))
     columns = [(*setting, name) for setting in settings.itertuples(index=False, name=None) for name in names]
     table = _means(df, ["method", "variant", "dataset", "ratio"])[names].unstack(["dataset", "ratio"])
@@ -108,27 +109,46 @@ def leaderboard(
     return table
 
 
-def compare(a: str | Path, b: str | Path) -> pd.DataFrame:
-    """Subtract the metric means of result folder `a` from those of `b`.
+def compare(a: str | Path | pd.DataFrame, b: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Subtract the metric means of `a` from those of `b`, over the scenes that both have.
+
+    Parameters
+    ----------
+    a, b
+        Result folders such as `results/demo`, or rows as from `load_results`.
 
     Returns
     -------
     DataFrame
-        A row for each dataset, protocol, ratio, method and variant; `found_in` is "both", "a" or "b"; then b - a for
-        every metric: positive where `b` has the larger value. NaN unless both have a mean (see `leaderboard`).
+        A row for each dataset, protocol, ratio, method and variant; `found_in` is "both", "a" or "b"; `scenes` counts
+        those that both have, over which the means are, `left_out` those that only one has; then b - a for every metric:
+        positive where `b` has the larger value. NaN unless both have a mean (see `leaderboard`).
+
+    Raises
+    ------
+    UserError
+        Where a scene has other data in `b` than in `a`.
 
     Examples
     --------
     >>> diff = compare("results/demo", "results/demo_gpu")  # doctest: +SKIP
-    >>> diff[(diff.found_in != "both") | (diff.psnr.abs() > 0.1)]  # doctest: +SKIP
+    >>> diff[(diff.found_in != "both") | (diff.left_out > 0) | (diff.psnr.abs() > 0.1)]  # doctest: +SKIP
     """
-    first, second = (_means(load_results(folder), CELL) for folder in (a, b))
-    cells = first.index.union(second.index, sort=False)
-    found_in = [("both" if cell in second.index else "a") if cell in first.index else "b" for cell in cells]
-    first, second = first.reindex(cells), second.reindex(cells)
-    difference = (second - first).mask(first == second, 0.0)  # inf - inf is NaN where both are exact
-    difference.insert(0, "found_in", found_in)
-    return difference.reset_index()
+    rows = {name: side if isinstance(side, pd.DataFrame) else load_results(side) for name, side in (("a", a), ("b", b))}
+    for side in rows.values():
+        refuse_mixture(side, CELL, "experiment")
+    both = pd.concat([side.assign(experiment=name) for name, side in rows.items()], ignore_index=True)
+    refuse_other_data(both)
+    shared = both.groupby([*CELL, "scene"], sort=False).experiment.transform("nunique") == 2
+    scenes = shared[~both.duplicated([*CELL, "scene"])].groupby([both[key] for key in CELL], sort=False)
+    found_in = both.groupby(CELL, sort=False).experiment.agg(lambda sides: "/".join(sides.unique()))
+    counts = {"scenes": scenes.sum(), "left_out": scenes.size() - scenes.sum()}
+    told = pd.DataFrame({"found_in": found_in.replace("a/b", "both"), **counts})
+    before, after = (
+        _means(both[shared & (both.experiment == name)], CELL).reindex(found_in.index) for name in ("a", "b")
+    )
+    difference = (after - before).mask(before == after, 0.0)  # inf - inf is NaN where both are exact
+    return pd.concat([told, difference], axis=1).reset_index()
 
 
 def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
@@ -179,34 +199,7 @@ def run_of(row: Any) -> Run:
 
 def _read_metrics(path: Path) -> pd.DataFrame:
     """Read one `metrics.csv` and give its columns their types."""
-    remedy = "run snakemake to write it anew"
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; run snakemake to make it, or name a folder of results/") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table ({error}); {remedy}") from error
-    header = rows.pop(0) if rows else []
-    missing = [column for column in METRICS_COLUMNS if column not in (*header, *LATER_COLUMNS)]
-    if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}; {remedy}")
-    if len(set(header)) < len(header):
-        raise UserError(f"{path} names a column twice; {remedy}")
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(header):
-            raise UserError(f"{path}: row {number} has {len(row)} fields instead of {len(header)}; {remedy}")
-    text = pd.DataFrame(rows, columns=header, dtype="string")
-    text = text.assign(**{column: "" for column in LATER_COLUMNS if column not in header})
-    return pd.DataFrame({column: _typed(text[column], dtype, path) for column, dtype in DTYPES.items()})
-
-
-def _typed(column: pd.Series, dtype: str, path: Path) -> pd.Series:
-    """Convert a column of text; an empty float is NaN."""
-    try:
-        return (column.replace("", "nan") if dtype == "float64" else column).astype(dtype)
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"{path}: {error} in column {column.name} ({dtype}); run snakemake to write it anew") from error
+    return read_table(path, DTYPES, LATER_COLUMNS)
 
 
 def _metric_columns(metrics: Sequence[str], convention: str) -> list[str]:
@@ -220,15 +213,6 @@ def _metric_columns(metrics: Sequence[str], convention: str) -> list[str]:
     return [CONVENTIONS[convention] + name for name in metrics]
 
 
-def refuse_mixture(df: pd.DataFrame, keys: list[str], column: str) -> None:
-    """Raise UserError when rows of the same `keys` differ in `column`, as a table would average or compare them."""
-    values = df.groupby(keys, sort=False)[column].unique()
-    mixed = values[values.map(len) > 1]
-    if len(mixed):
-        found = ", ".join(mixed.iloc[0])
-        raise UserError(f"the rows mix several of {column} ({found}); choose one, as in df[df.{column} == '...']")
-
-
 def seed_means(df: pd.DataFrame, keys: Sequence[str] = CELL) -> pd.DataFrame:
     """Mean of every metric over the scenes.
 
@@ -236,11 +220,14 @@ def seed_means(df: pd.DataFrame, keys: Sequence[str] = CELL) -> pd.DataFrame:
     -------
     DataFrame
         Index `keys` and `seed`; NaN for a seed without a value on some scene, because means over different scenes do
-        not compare.
+        not compare. Seeds of which every mean is that of an earlier seed are one run made again, and left out.
     """
-    scores = df[list(METRICS)].where(df["status"] == "ok")
-    scenes = scores.groupby([df[key] for key in [*keys, "seed"]], sort=False)
-    return scenes.mean().where(scenes.count().eq(scenes.size(), axis=0))
+    cells = [df[key] for key in keys]
+    scores = df[list(METRICS)].where(df["status"] == "ok").groupby([*cells, df["seed"]], sort=False)
+    means, scenes = scores.mean(), df["scene"].groupby(cells, sort=False).nunique()
+    means = means.where(scores.count().eq(scenes[means.index.droplevel("seed")].to_numpy(), axis=0))
+    again = means.reset_index().drop(columns="seed").duplicated().to_numpy()
+    return means[~again]
 
 
 def _means(df: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import scipy  # loads its statistics when they are first used, which takes half 
 
 from smifbench.errors import UserError, unknown
 from smifbench.evaluation.columns import CELL
-from smifbench.evaluation.results import refuse_mixture
+from smifbench.evaluation.likeness import SETTING, refuse_unlike
 from smifbench.metrics import METRICS
 
 ALPHA = 0.05
@@ -21,7 +21,8 @@ REFERENCE = "smif_net"
 BETTER, WORSE, ALIKE, TOO_FEW = "reference is better", "reference is worse", "no difference shown", "too few pairs"
 """Verdicts of a test; a colon and the reason follow the last one."""
 
-SETTING = ["dataset", "protocol", "ratio"]
+DIGITS = 10
+"""Decimals of a difference: what lies below is rounding, which would split ties."""
 
 
 def reference_of(experiment: Mapping) -> str:
@@ -36,17 +37,16 @@ def has_rows(df: pd.DataFrame, name: str) -> bool:
 
 
 def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "psnr") -> pd.DataFrame:
-    """Compare every method with the reference by Wilcoxon's signed-rank test over scenes x seeds.
+    """Compare every method with the reference by Wilcoxon's signed-rank test over scenes.
 
-    A pair is two values of the same scene and seed. A method with one seed, because nothing in it is random, is paired
-    with every seed of the reference.
-    Holm's correction (1979) is over the methods of one setting. Seeds of one scene are not independent of each other,
-    so p tells about these scenes rather than about all scenes.
+    The unit of analysis is the scene: a pair is the means of both methods over their seeds on one scene. Seeds of one
+    scene are not independent of each other, so they are no pairs of their own. Pairs without a difference are left out
+    of the ranks, and differences of one size share theirs. Holm's correction (1979) is over the methods of one setting.
 
     Parameters
     ----------
     df
-        Rows as from `load_results`.
+        Rows as from `load_results`, with the same scenes for all methods of a setting.
     reference
         Method or "method/variant" that the others are compared with.
     metric
@@ -63,7 +63,7 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
     Raises
     ------
     UserError
-        For an unknown metric, and where the reference has no rows.
+        For an unknown metric, where the reference has no rows, and for rows that do not compare.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
         raise unknown("metric", metric, METRICS)
     if not has_rows(df, reference):
         raise UserError(f"no rows of the reference {reference}; pass one of {_names(df)} as reference=")
-    refuse_mixture(df, CELL, "experiment")
+    refuse_unlike(df)
     rows = [
         {**dict(zip(SETTING, setting, strict=True)), **test}
         for setting, block in df.groupby(SETTING, sort=False)
@@ -87,8 +87,9 @@ def significance(df: pd.DataFrame, reference: str = REFERENCE, metric: str = "ps
 def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
     """Rank the methods on every test scene, with the difference of mean ranks that is significant.
 
-    Blocks are scenes of all settings, each with its mean over seeds. A method that lacks all scenes of a setting that
-    others have is left out, then a block that lacks a method.
+    A block is a scene: methods are ranked by their means over seeds in each of its settings, then by their mean rank
+    over these, as the same scene under other protocols and ratios is no other scene. A method that lacks all scenes of
+    a setting that others have is left out, then a scene of a setting that lacks a method.
 
     Returns
     -------
@@ -97,20 +98,23 @@ def ranks(df: pd.DataFrame, metric: str = "psnr") -> pd.DataFrame:
         (that all methods are alike) and `critical_difference` (Nemenyi's, at 0.05; Demsar 2006); the last three are the
         same in all rows, NaN where there are too few methods or blocks.
 
+    Raises
+    ------
+    UserError
+        For an unknown metric, and for rows that do not compare.
+
     Examples
     --------
     >>> ranks(df, "sam").query("rank < 3")  # doctest: +SKIP
     """
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
-    values = df[metric].where(df.status == "ok")
-    keys = [*SETTING, "scene", "method", "variant"]
-    table = (
-        values.groupby([df[key] for key in keys], sort=False).mean().unstack(["method", "variant"]).dropna(how="all")
-    )
+    refuse_unlike(df)
+    table = _scene_means(df, metric).dropna(how="all")
     everywhere = table.notna().groupby(level=SETTING, sort=False).any().all()
     table = table.loc[:, everywhere].dropna()
-    ranked = table.rank(axis=1, ascending=not METRICS[metric].higher_better)
+    in_settings = table.rank(axis=1, ascending=not METRICS[metric].higher_better)
+    ranked = in_settings.groupby(level=["dataset", "scene"], sort=False).mean().round(DIGITS).rank(axis=1)
     blocks, methods = ranked.shape
     result = ranked.mean().rename("rank").to_frame().sort_values("rank", kind="stable")
     result["blocks"] = blocks
@@ -137,7 +141,7 @@ def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, 
     """Bootstrap intervals of the means over scenes and seeds.
 
     Scenes and seeds are resampled independently of each other (Owen 2007), so that the interval stands for other scenes
-    of the kind and other seeds. Seeds that lack a scene are left out.
+    of the kind and other seeds. Seeds that lack a scene are left out, and so are those that repeat another's values.
 
     Returns
     -------
@@ -145,15 +149,22 @@ def intervals(df: pd.DataFrame, metric: str = "psnr", *, resamples: int = 2000, 
         A row for each dataset, protocol, ratio, method and variant: `mean`, `low` and `high` (95 %, percentiles),
         `scenes`, `seeds`. One scene and one seed have no interval: NaN.
 
+    Raises
+    ------
+    UserError
+        For an unknown metric, and for rows that do not compare.
+
     Examples
     --------
     >>> intervals(df, "sam").query("dataset == 'cave' and ratio == 4")  # doctest: +SKIP
     """
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
+    refuse_unlike(df)
     rows = []
     for cell, block in df.assign(**{metric: df[metric].where(df.status == "ok")}).groupby(CELL, sort=False):
-        values = block.pivot(index="scene", columns="seed", values=metric).dropna(axis=1).to_numpy()
+        table = block.pivot(index="scene", columns="seed", values=metric).dropna(axis=1)
+        values = table.T.drop_duplicates().T.to_numpy()
         low, high = _bootstrap(values, resamples, np.random.default_rng(seed))
         scenes, seeds = values.shape
         mean = values.mean() if seeds else math.nan
@@ -203,15 +214,18 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+def _scene_means(df: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean over the seeds on every scene: a row for each scene of a setting, a column for each (method, variant)."""
+    values = df[metric].where(df.status == "ok")
+    keys = [*SETTING, "scene", "method", "variant"]
+    return values.groupby([df[key] for key in keys], sort=False).mean().unstack(["method", "variant"])
+
+
 def _tests(block: pd.DataFrame, metric: str, reference: tuple[str, str]) -> list[dict]:
     """Test every other method of one setting against the reference."""
-    values = block.assign(value=block[metric].where(block.status == "ok"))
-    values = values.pivot(index=["scene", "seed"], columns=["method", "variant"], values="value")
+    values = _scene_means(block, metric)
     if reference not in values:
         return []
-    runs = block.groupby(["method", "variant"]).seed.nunique()
-    alone = [name for name in values if runs[name] == 1]  # without randomness: the value holds for every seed
-    values[alone] = values[alone].groupby(level="scene").transform("first")
     differences = {other: _differences(values[other], values[reference]) for other in values if other != reference}
     p = [_wilcoxon(difference) for difference in differences.values()]
     corrected = holm(p)
@@ -232,7 +246,7 @@ def _tests(block: pd.DataFrame, metric: str, reference: tuple[str, str]) -> list
 def _differences(ours: pd.Series, reference: pd.Series) -> pd.Series:
     """Differences of the pairs in which both have a value; 0 where the two are the same, infinite or not."""
     pairs = ours.notna() & reference.notna()
-    return (ours - reference).mask(ours == reference, 0.0)[pairs]
+    return (ours - reference).mask(ours == reference, 0.0)[pairs].round(DIGITS)
 
 
 def _wilcoxon(difference: pd.Series) -> float:
@@ -244,11 +258,13 @@ def _wilcoxon(difference: pd.Series) -> float:
 def _verdict(difference: pd.Series, p: float, tests: int, higher_better: bool) -> str:
     if difference.empty:
         return f"{TOO_FEW}: there are none"
-    smallest = smallest_p(len(difference))
     if p < ALPHA:
         return BETTER if (difference.median() < 0) == higher_better else WORSE
-    if smallest * tests >= ALPHA:
-        pairs = f"{len(difference)} pair{'' if len(difference) == 1 else 's'}"
+    ranked = int((difference != 0).sum())
+    smallest = smallest_p(ranked)
+    if ranked and smallest * tests >= ALPHA:
+        alike = f", {len(difference) - ranked} of them alike," if ranked < len(difference) else ""
+        pairs = f"{len(difference)} pair{'' if len(difference) == 1 else 's'}{alike}"
         corrected = f", {min(1, smallest * tests):.2g} after Holm's correction" if smallest < ALPHA else ""
         return f"{TOO_FEW}: with {pairs} the smallest possible p is {smallest:.2g}{corrected}"
     return ALIKE

@@ -278,11 +278,16 @@ def _check_names(experiment: Experiment) -> None:
     for protocol in experiment.protocols:
         get_protocol(protocol)
     _check_tests(experiment)
-    for (method, _), about in experiment.methods.items():
+    for (method, variant), about in experiment.methods.items():
         known = plugins.method_options(plugins.method_class(method))
         for option in about["options"]:
             if option not in known:
                 raise unknown(f"option of method {method}", option, known)
+        if "seed" in about["options"]:  # the same run would count once for each of the experiment's seeds
+            raise UserError(
+                f"methods.{method}/{variant} states the option seed, which every run has from the experiment's seeds; "
+                "leave it out and list it under seeds"
+            )
 
 
 def _check_tests(experiment: Experiment) -> None:

@@ -1,10 +1,10 @@
 """Charts of accuracy, cost, training, bands, scenes and ranks. Each function takes a frame and returns a figure.
 
-`looks` maps a method's title to its colour, dash and marker (`smifbench.report.style`). Frames that
-were prepared for a chart name methods by `title` and settings (a data set and ratio) by `setting`.
+Frames hold methods by `name` with a `title` for print, and panels by `dataset` and `ratio` with a `setting` for print
+(`smifbench.report.titles.named`). `looks` maps names to colour, dash and marker (`smifbench.report.style`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from smifbench.report.style import COLOURS, COLUMNS, STYLE, WIDTH, Looks
+from smifbench.report.style import COLOURS, STYLE, WIDTH, Looks, drawn, legend_columns
 
 CLIQUE = COLOURS[0]
 """Colour of the bars that join methods."""
@@ -26,19 +26,19 @@ def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks)
     Parameters
     ----------
     points
-        A row for each network: `setting`, `title`, `psnr` in dB, `params`, `gmacs`.
+        A row for each network and panel: `psnr` in dB, `params`, `gmacs`.
     x, size
         "params" or "gmacs".
     looks
-        Colours and markers by title.
+        Colours and markers by name.
     """
-    labels = {"params": "parameters (10$^6$)", "gmacs": "multiply-adds of one test image (10$^9$)"}
+    labels = {"params": "parameters (10⁶)", "gmacs": "multiply-adds of one test image (10⁹)"}
     units = {"params": 1e6, "gmacs": 1.0}
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
         for row in rows.itertuples():
             area = 30 + 370 * getattr(row, size) / rows[size].max()
-            look = looks[row.title]
+            look = looks[row.name]
             axis.scatter(
                 getattr(row, x) / units[x],
                 row.psnr,
@@ -61,11 +61,11 @@ def accuracy_against_cost(points: pd.DataFrame, x: str, size: str, looks: Looks)
 
 
 def training_curves(histories: pd.DataFrame, looks: Looks) -> Figure:
-    """PSNR on the validation scenes over the training budget: `setting`, `title`, `step`, `val_psnr`."""
+    """PSNR on the validation scenes over the training budget: `step`, `val_psnr`."""
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
-        for title, history in rows.groupby("title", sort=False):
-            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **looks[title].line)
+        for name, history in rows.groupby("name", sort=False):
+            axis.plot(history.step / history.step.max(), history.val_psnr, linewidth=1, **looks[name].line)
         # Over the whole range, the low values of the first steps would flatten the rest of the curves.
         axis.set_ylim(bottom=np.nanquantile(rows.val_psnr, 0.1))
 
@@ -73,11 +73,11 @@ def training_curves(histories: pd.DataFrame, looks: Looks) -> Figure:
 
 
 def band_psnr(bands: pd.DataFrame, looks: Looks) -> Figure:
-    """PSNR of every band of one test scene: `setting`, `title`, `nm`, `psnr`."""
+    """PSNR of every band of one test scene: `nm`, `psnr`."""
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
-        for title, curve in rows.sort_values("nm", kind="stable").groupby("title", sort=False):
-            axis.plot(curve.nm, curve.psnr, linewidth=1, **looks[title].line)
+        for name, curve in rows.sort_values("nm", kind="stable").groupby("name", sort=False):
+            axis.plot(curve.nm, curve.psnr, linewidth=1, **looks[name].line)
 
     return _panels(bands, draw, looks, "wavelength (nm)", "PSNR (dB)")
 
@@ -85,29 +85,30 @@ def band_psnr(bands: pd.DataFrame, looks: Looks) -> Figure:
 def scene_spread(scores: pd.DataFrame, looks: Looks) -> Figure:
     """PSNR of every test scene and seed: a row of points for each method, with a bar at the median.
 
-    `scores` holds `setting`, `title`, `psnr`.
+    `scores` holds `psnr`, NaN where a run failed; the median of a method is left out where one did.
     """
-    titles = list(dict.fromkeys(scores.title))
+    titles = _titles(scores)
 
     def draw(axis: Axes, rows: pd.DataFrame) -> None:
-        for place, title in enumerate(titles):
-            values = rows.psnr[rows.title == title]
-            look = looks[title]
+        for place, name in enumerate(titles):
+            values = rows.psnr[rows.name == name]
+            look = looks[name]
             axis.scatter(values, np.full(len(values), place), s=14, c=look.colour, marker=look.marker, alpha=0.6)
-            axis.plot([values.median()] * 2, [place - 0.35, place + 0.35], color="k", linewidth=1.2)
-        axis.set(yticks=range(len(titles)), yticklabels=titles, ylim=(len(titles) - 0.4, -0.6))
+            middle = values.median(skipna=False)
+            axis.plot([middle] * 2, [place - 0.35, place + 0.35], color="k", linewidth=1.2)
+        axis.set(yticks=range(len(titles)), yticklabels=map(drawn, titles.values()), ylim=(len(titles) - 0.4, -0.6))
         axis.tick_params(axis="y", length=0)
 
     return _panels(scores, draw, {}, "PSNR (dB)", "", height=0.5 + 0.17 * len(titles))
 
 
-def critical_difference(ranks: Mapping[str, float], difference: float) -> Figure:
+def critical_difference(ranks: Sequence[tuple[str, float]], difference: float) -> Figure:
     """Mean ranks of the methods (1 is the best) on a line; a bar joins methods that do not differ significantly.
 
-    Demsar, Journal of Machine Learning Research 7, 2006. `difference` is the smallest significant difference of mean
-    ranks.
+    Demsar, Journal of Machine Learning Research 7, 2006. `ranks` are titles with their mean ranks, `difference` is the
+    smallest significant difference of mean ranks.
     """
-    ordered = sorted(ranks.items(), key=lambda item: item[1])
+    ordered = sorted(ranks, key=lambda item: item[1])
     groups = _cliques([rank for _, rank in ordered], difference)
     half = -(-len(ordered) // 2)
     with plt.rc_context(STYLE):
@@ -151,6 +152,11 @@ def _cliques(ranks: list[float], difference: float) -> list[tuple[int, int]]:
     return found
 
 
+def _titles(rows: pd.DataFrame) -> dict[str, str]:
+    """Titles of the methods by their names, in the order of the rows."""
+    return dict(zip(rows.name, rows.title, strict=True))
+
+
 def _panels(
     rows: pd.DataFrame,
     draw: Callable[[Axes, pd.DataFrame], None],
@@ -162,21 +168,22 @@ def _panels(
     height: float = 2.3,
 ) -> Figure:
     """Draw a panel for each setting, two side by side, above one legend of the methods, of markers or else of lines."""
-    groups = list(rows.groupby("setting", sort=False))
+    groups = [group for _, group in rows.groupby(["dataset", "ratio"], sort=False)]
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
-    legend = list(dict.fromkeys(rows.title)) if looks else []
-    foot = 0.2 * bool(note) + 0.17 * -(-len(legend) // COLUMNS)
+    legend = _titles(rows) if looks else {}
+    abreast = legend_columns(legend.values())
+    foot = 0.2 * bool(note) + 0.17 * -(-len(legend) // abreast)
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
         figure, axes = plt.subplots(lines, columns, figsize=(WIDTH, 0.3 + lines * height + foot), squeeze=False)
         for axis in axes.flat[len(groups) :]:
             axis.axis("off")
-        for axis, (title, group) in zip(axes.flat, groups, strict=False):
+        for axis, group in zip(axes.flat, groups, strict=False):
             draw(axis, group)
-            axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+            axis.set(title=group.setting.iloc[0], xlabel=xlabel, ylabel=ylabel)
             axis.grid()
-        shown = {title: {**looks[title].mark, "linestyle": ""} if marks else looks[title].line for title in legend}
-        handles = [Line2D([], [], label=title, **look) for title, look in shown.items()]
+        shown = {name: {**looks[name].mark, "linestyle": ""} if marks else looks[name].line for name in legend}
+        handles = [Line2D([], [], label=legend[name], **look) for name, look in shown.items()]
         if handles:
-            figure.legend(handles=handles, loc="outside lower center", ncols=COLUMNS, title=note, title_fontsize=7)
+            figure.legend(handles=handles, loc="outside lower center", ncols=abreast, title=note, title_fontsize=7)
     return figure

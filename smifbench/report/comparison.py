@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from smifbench.degradation.pairs import load_pairs, load_problem
 from smifbench.errors import UserError
-from smifbench.report.titles import method_titles
+from smifbench.report.titles import Printed, method_titles, plain
 from smifbench.run import Run
 
 RGB_NM = (640.0, 550.0, 460.0)
@@ -25,8 +25,9 @@ GAMMA = 1.6
 class Comparison:
     """One test scene and what the methods made of it.
 
-    `reference` and the values of `estimates` (by the method's title) are (C, H, W), the reference in [0,1];
+    `reference` and the values of `estimates` (by "method/variant") are (C, H, W), the reference in [0,1];
     `wavelengths_nm` is (C,). Arrays may be memory-mapped: nothing here reads more than a few bands at a time.
+    `titles` are for print, by the names in `estimates`; what has none is called by its name.
     """
 
     dataset: str
@@ -35,18 +36,23 @@ class Comparison:
     wavelengths_nm: np.ndarray
     reference: np.ndarray
     estimates: Mapping[str, np.ndarray]
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """Scene and ratio, for the titles of figures."""
-        return f"{self.scene}, ratio {self.ratio}"
+        """Data set, scene and ratio, for the titles of figures: scenes of two data sets may have one name."""
+        return f"{self.dataset}: {self.scene}, ratio {self.ratio}"
+
+    def title_of(self, name: str) -> str:
+        """What to call a method in print."""
+        return self.titles.get(name, name)
 
     def band(self, nm: float) -> int:
         """Index of the band that lies nearest to `nm`."""
         return int(np.abs(self.wavelengths_nm - nm).argmin())
 
     def images(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Titles and cubes, the reference first."""
+        """Names and cubes, the reference first."""
         yield "reference", self.reference
         yield from self.estimates.items()
 
@@ -101,7 +107,9 @@ def crop(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
     return image[..., top : top + side, left : left + side]
 
 
-def load_comparisons(results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame) -> list[Comparison]:
+def load_comparisons(
+    results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame, printed: Printed = plain
+) -> list[Comparison]:
     """Return a comparison for each data set and ratio: its first test scene, under the first protocol and seed.
 
     Parameters
@@ -111,30 +119,31 @@ def load_comparisons(results: Path, pairs: Path, experiment: Mapping, metrics: p
     experiment, metrics
         Contents of `experiment.json` and `metrics.csv`. Methods that failed are left out, and so is a setting in which
         all did.
+    printed
+        What is left of the methods' titles in print.
     """
     rows = metrics[metrics.protocol == next(iter(experiment["protocols"]))]
     rows = rows[(rows.seed == experiment["seeds"][0]) & (rows.status == "ok")]
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
     runs = [Run(**row) for row in rows[keys].drop_duplicates().to_dict("records")]
     return [
-        _load([run for run in runs if (run.dataset, run.ratio) == setting], results, pairs, experiment)
+        _load([run for run in runs if (run.dataset, run.ratio) == setting], results, pairs, experiment, printed)
         for setting in dict.fromkeys((run.dataset, run.ratio) for run in runs)
     ]
 
 
-def _load(runs: list[Run], results: Path, pairs: Path, experiment: Mapping) -> Comparison:
+def _load(runs: list[Run], results: Path, pairs: Path, experiment: Mapping, printed: Printed) -> Comparison:
     first = runs[0]
     folder = pairs / experiment["datasets"][first.dataset]["data"] / first.protocol / f"x{first.ratio}"
     pair = load_pairs(folder, "test")[0]
-    titles = method_titles(experiment)
     estimates = {
-        titles[f"{run.method}/{run.variant}"]: results / "runs" / run.folder / "fused" / f"{pair.scene}.npy"
-        for run in runs
+        f"{run.method}/{run.variant}": results / "runs" / run.folder / "fused" / f"{pair.scene}.npy" for run in runs
     }
     wavelengths = load_problem(folder).wavelengths_nm
     if wavelengths is None:
         raise UserError(f"the pairs in {folder} have no wavelengths; delete the folder and run snakemake")
-    return Comparison(first.dataset, first.ratio, pair.scene, wavelengths, pair.hr_hsi, _Cubes(estimates))
+    cubes, titles = _Cubes(estimates), method_titles(experiment, printed)
+    return Comparison(first.dataset, first.ratio, pair.scene, wavelengths, pair.hr_hsi, cubes, titles)
 
 
 class _Cubes(Mapping):

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from smifbench.evaluation.results import load_results
+from smifbench.evaluation.likeness import refuse_unlike
+from smifbench.evaluation.reading import load_costs, read_table
+from smifbench.evaluation.results import load_results, seed_means
 from smifbench.evaluation.significance import ranks
 from smifbench.paper.layout import COLOUR_DATASET, FIGURE_RATIO, GREY_DATASET
 from smifbench.report import charts, pictures, style
 from smifbench.report.comparison import Comparison, load_comparisons
-from smifbench.report.titles import method_titles, named
+from smifbench.report.titles import named
 from smifbench.run import Run
 from smifbench.system.files import read_json, replacing_folder
 
@@ -33,11 +35,14 @@ CAPTIONS = {
     "multiply-adds of one test image.",
     "training_curves": "Accuracy on the validation scenes while training. The curves chose nothing.",
     "band_psnr": "Accuracy of every band of the scene in the images above.",
-    "scene_spread": "Accuracy of every test scene and seed; the bar is the median.",
-    "critical_difference": "Mean ranks by PSNR over scenes and settings, 1 being the best. Methods under one bar do "
-    "not differ significantly by Nemenyi's test.",
+    "scene_spread": "Accuracy of every test scene and seed; the bar is the median, where no run failed.",
+    "critical_difference": "Mean ranks by PSNR over scenes, each by its mean rank over ratios, 1 being the best. "
+    "Methods under one bar do not differ significantly by Nemenyi's test.",
 }
 """Figures by file name, in order, with their captions."""
+
+PLACE = ["dataset", "ratio", "setting", "name", "title"]
+"""What charts know a row's panel and method by."""
 
 
 def draw_figures(results: Path, pairs: Path, target: Path) -> None:
@@ -48,10 +53,11 @@ def draw_figures(results: Path, pairs: Path, target: Path) -> None:
     `pairs` is the folder of all simulated pairs. A figure without data is left out.
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
-    looks = style.styles(method_titles(experiment).values())
-    comparisons = at_one_ratio(load_comparisons(results, pairs, experiment, metrics))
-    metrics = named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment)
-    cost = named(pd.read_csv(results / "cost.csv"), experiment)
+    refuse_unlike(metrics)
+    looks = style.styles(experiment["methods"])
+    comparisons = at_one_ratio(load_comparisons(results, pairs, experiment, metrics, style.drawn))
+    metrics = named(metrics[metrics.protocol == next(iter(experiment["protocols"]))], experiment, style.drawn)
+    cost = named(load_costs(results), experiment, style.drawn)
     histories = _histories(results, metrics, experiment["seeds"][0])
     with replacing_folder(target) as folder:
         for name, figure in chain(_images(comparisons, looks), _charts(metrics, cost, histories, looks)):
@@ -89,26 +95,27 @@ def _charts(
 ) -> Iterator[tuple[str, Figure]]:
     """Yield the names and figures of charts; a chart without data is left out."""
     scored, ranked = metrics[metrics.status == "ok"], ranks(metrics).dropna()
-    points = _points(scored, cost)
+    points = _points(metrics, cost)
     if len(points):
         yield "accuracy_against_macs", charts.accuracy_against_cost(points, "gmacs", "params", looks)
         yield "accuracy_against_parameters", charts.accuracy_against_cost(points, "params", "gmacs", looks)
     if len(histories):
         yield "training_curves", charts.training_curves(histories, looks)
     if len(scored):
-        yield "scene_spread", charts.scene_spread(scored, looks)
+        shown = metrics.setting.isin(scored.setting) & metrics.name.isin(scored.name)
+        yield "scene_spread", charts.scene_spread(metrics[shown], looks)
     if len(ranked):
         titles = metrics.groupby(["method", "variant"]).title.first()
-        mean_ranks = dict(zip(titles[ranked.index], ranked["rank"], strict=True))
+        mean_ranks = list(zip(titles[ranked.index], ranked["rank"], strict=True))
         difference = ranked.critical_difference.iloc[0]
         yield "critical_difference", charts.critical_difference(mean_ranks, difference)
 
 
-def _points(scored: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+def _points(metrics: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """Mean PSNR, parameters and multiply-adds of every network that was counted."""
-    keys = ["setting", "title"]
-    means = scored.groupby(keys, sort=False).psnr.mean().reset_index()
-    return means.merge(cost[[*keys, "params", "gmacs"]], on=keys).dropna(subset=["gmacs"])
+    keys = ["dataset", "ratio", "method", "variant"]
+    means = seed_means(metrics, keys).psnr.groupby(level=keys, sort=False).mean().reset_index()
+    return means.merge(cost, on=keys).dropna(subset=["psnr", "gmacs"])
 
 
 def _histories(results: Path, metrics: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -116,7 +123,7 @@ def _histories(results: Path, metrics: pd.DataFrame, seed: int) -> pd.DataFrame:
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
     runs = metrics[(metrics.status == "ok") & (metrics.seed == seed)].drop_duplicates(keys)
     histories = [
-        pd.read_csv(path).assign(title=row["title"], setting=row["setting"])
+        read_table(path, {}, rest="float64").assign(**{name: row[name] for name in PLACE})
         for row in runs.to_dict("records")
         if (path := results / "runs" / Run(**{key: row[key] for key in keys}).folder / "trained/history.csv").exists()
     ]
@@ -128,12 +135,15 @@ def _bands(comparisons: list[Comparison]) -> pd.DataFrame:
     return pd.concat(
         pd.DataFrame(
             {
+                "dataset": comparison.dataset,
+                "ratio": comparison.ratio,
                 "setting": comparison.title,
-                "title": title,
+                "name": name,
+                "title": comparison.title_of(name),
                 "nm": comparison.wavelengths_nm,
-                "psnr": np.where(np.isfinite(values := comparison.band_psnr(title)), values, np.nan),
+                "psnr": np.where(np.isfinite(values := comparison.band_psnr(name)), values, np.nan),
             }
         )
         for comparison in comparisons
-        for title in comparison.estimates
+        for name in comparison.estimates
     )

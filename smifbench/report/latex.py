@@ -17,8 +17,15 @@ SETUP = r"\sisetup{mode=match,propagate-math-font,reset-text-series=false,retain
 SPECIAL = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"°": r"\textdegree{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---", "∞": r"$\infty$"}
+    | {"°": r"\textdegree{}", "±": r"$\pm$", "×": r"$\times$", "∞": r"$\infty$"}
+    | {"–": r"\textendash{}", "—": r"\textemdash{}"}
 )
+
+LIGATURE = re.compile("(?<=[-<>,'`!?])(?=[-<>,'`])")
+"""Where two characters would be drawn as one: "--" is no dash."""
+
+OPTION = re.compile(r"^\s*([\[*])")
+"""How text begins that LaTeX would take for an option of the end of the row before it."""
 
 DIGITS = re.compile(r"(?P<sign>[-+<]?)(?P<whole>\d+)(?:\.(?P<decimals>\d+))?")
 
@@ -50,7 +57,8 @@ MISSING = Cell("--")
 
 def escape(text: str) -> str:
     """Return `text` with LaTeX's special characters escaped, and "?" for characters that its Latin fonts lack."""
-    return re.sub(r"[^\x20-\x7e\u00a0-\u017f‘’“”…]", "?", text.translate(SPECIAL))
+    printable = re.sub(r"[^\x20-\x7e\u00a0-\u017f‘’“”…]", "?", text.translate(SPECIAL))
+    return OPTION.sub(r"{\1}", LIGATURE.sub("{}", printable))
 
 
 def p_value(p: float) -> Cell:

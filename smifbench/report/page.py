@@ -13,6 +13,8 @@ import pandas as pd
 
 from smifbench.evaluation import significance
 from smifbench.evaluation.columns import CELL
+from smifbench.evaluation.likeness import SETTING, refuse_unlike
+from smifbench.evaluation.reading import load_costs, read_table
 from smifbench.evaluation.results import RETRY, load_results, log_of, run_of, seed_means
 from smifbench.metrics import METRICS
 from smifbench.paper import layout
@@ -20,6 +22,7 @@ from smifbench.paper.audit import audit
 from smifbench.report.comparison import load_comparisons
 from smifbench.report.figures import CAPTIONS
 from smifbench.report.latex import mark_best
+from smifbench.report.losses import SPREAD_DTYPES
 from smifbench.report.style import styles
 from smifbench.report.titles import dataset_titles, method_titles, named, title_of
 from smifbench.report.viewer import error_colours, view
@@ -30,8 +33,6 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 CONTROL = "gsa"
 """A linear method; the page names the networks that lie below it."""
-
-SETTING = ["dataset", "protocol", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
     `pairs` is the folder of all simulated pairs, of which the page shows the references.
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
-    metrics, cost = named(metrics, experiment), named(pd.read_csv(results / "cost.csv"), experiment)
+    refuse_unlike(metrics)
+    metrics, cost = named(metrics, experiment), named(load_costs(results), experiment)
     audited = _audited(metrics, cost, experiment)
     tested = significance.has_rows(metrics, significance.reference_of(experiment))
     environment = jinja2.Environment(
@@ -249,9 +251,9 @@ def _interval(low: pd.Series, high: pd.Series, digits: Sequence[int]) -> list[st
 def _views(results: Path, pairs: Path, experiment: Mapping, metrics: pd.DataFrame) -> list[dict]:
     """Images and cubes of every data set and ratio."""
     comparisons = load_comparisons(results, pairs, experiment, metrics)
-    looks = styles(method_titles(experiment).values())
+    looks = styles(experiment["methods"])
     return [
-        {"title": f"{dataset_titles(experiment)[comparison.dataset]}, {comparison.title}"}
+        {"title": f"{dataset_titles(experiment)[comparison.dataset]}, {comparison.scene}, ratio {comparison.ratio}"}
         | view(comparison, len(comparisons), looks)
         for comparison in comparisons
     ]
@@ -267,9 +269,11 @@ def _figures(folder: Path) -> list[dict]:
 
 
 def _printed_cost(cost: pd.DataFrame) -> pd.DataFrame:
-    height, width = (cost[side].astype("Int64").astype("string") for side in ("height", "width"))
+    height, width = (cost[side].astype("string") for side in ("height", "width"))
     return cost.assign(
-        size=height + "\u00a0×\u00a0" + width, params_millions=(cost.params / 1e6).where(cost.params > 0)
+        size=height + "\u00a0×\u00a0" + width,
+        params_millions=(cost.params / 1e6).where(cost.params > 0),
+        device=cost.device.replace("", pd.NA),
     )
 
 
@@ -305,15 +309,15 @@ def _robustness(path: Path) -> dict | None:
     """The table of a robustness experiment as it is, where one was made."""
     if not path.exists():
         return None
-    rows = pd.read_csv(path)
+    rows = read_table(path, SPREAD_DTYPES, rest="float64")
     return _table(rows, {name: Column(name, 3 if rows[name].dtype.kind == "f" else None) for name in rows}, [])
 
 
 def _below_control(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
     """Say for each setting by how much networks lie below the linear control, by PSNR."""
     titles, sentences = method_titles(experiment), []
-    for (dataset, protocol, ratio), rows in metrics[metrics.status == "ok"].groupby(SETTING, sort=False):
-        means = rows.groupby(["method", "variant"], sort=False).psnr.mean()
+    for (dataset, protocol, ratio), rows in metrics.groupby(SETTING, sort=False):
+        means = seed_means(rows, ["method", "variant"]).psnr.groupby(level=["method", "variant"], sort=False).mean()
         control = means.get((CONTROL, "default"), -math.inf)
         below = [
             f"{titles[key]} by {control - psnr:.2f} dB"
@@ -330,13 +334,14 @@ def _below_control(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:
 
 def _provenance(experiment: Mapping, metrics: pd.DataFrame) -> dict[str, str]:
     """Code, machines and versions behind the numbers."""
+    titles = dataset_titles(experiment)
     return {
         "code of the runs": ", ".join(sorted(set(metrics.code) - {""})),
         "code of this report": code_id(),
         "devices of the runs": "; ".join(sorted(set(metrics.device) - {""})),
         "hardware": experiment["hardware"],
         **{f"{package} version": version for package, version in experiment["versions"].items()},
-        **{f"licence of {about['title']}": about["licence"] for about in experiment["datasets"].values()},
+        **{f"licence of {title}": experiment["datasets"][name]["licence"] for name, title in titles.items()},
     }
 
 

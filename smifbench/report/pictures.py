@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from smifbench.report.comparison import RGB_NM, Comparison
-from smifbench.report.style import COLUMNS, ERROR_MAP, STYLE, WIDTH, Looks
+from smifbench.report.style import COLUMNS, ERROR_MAP, STYLE, WIDTH, Looks, legend_columns
 
 GREY_NM = 860.0
 """Wavelength of the grey-scale figures, in the near infrared; they show the band nearest to it."""
@@ -84,9 +84,10 @@ def error_scale(maps: Iterable[np.ndarray]) -> float:
 
 def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
     """Spectra of three pixels of each comparison; an inset magnifies the bands where the methods err most."""
-    names = list(dict.fromkeys(name for comparison in comparisons for name in comparison.estimates))
+    titles = {name: each.title_of(name) for each in comparisons for name in each.estimates}
+    abreast = legend_columns(titles.values())
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": True}):
-        size = (WIDTH, 2.4 * len(comparisons) + 0.3 + 0.16 * (len(names) // COLUMNS + 1))
+        size = (WIDTH, 2.4 * len(comparisons) + 0.3 + 0.16 * (len(titles) // abreast + 1))
         figure, axes = plt.subplots(len(comparisons), 3, figsize=size, squeeze=False)
         for row, comparison in zip(axes, comparisons, strict=True):
             for axis, pixel in zip(row, comparison.random_pixels(3), strict=True):
@@ -95,7 +96,7 @@ def spectra(comparisons: list[Comparison], looks: Looks) -> Figure:
         for axis in axes[-1]:
             axis.set_xlabel("wavelength (nm)")
         lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
-        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=COLUMNS)
+        figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=abreast)
     return figure
 
 
@@ -126,7 +127,7 @@ def _gallery(
             if scale and image.ndim == 2:
                 colours |= {"cmap": scale.colours, "vmin": scale.low, "vmax": scale.high}
             whole, detail = place(x, y, width, height), place(x, y + height + GAP, width, width)
-            whole.set_title(name, pad=3)
+            whole.set_title(comparison.title_of(name), pad=3)
             drawn = whole.imshow(image, **colours, aspect="auto")
             detail.imshow(image[top : top + side, left : left + side], **colours)
             _frame(whole, detail, top, left, side)
@@ -163,7 +164,8 @@ def _draw_spectra(axis: Axes, comparison: Comparison, pixel: tuple[int, int], lo
     for target, chosen in ((axis, slice(None)), (inset, zoom)):
         target.plot(nm[chosen], reference[chosen], "k", linewidth=1.6, label="reference")
         for name, curve in curves.items():
-            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=name, **looks[name].line)
+            label = comparison.title_of(name)
+            target.plot(nm[chosen], curve[chosen], linewidth=0.9, label=label, **looks[name].line)
     margin = 2 * np.median(errors[:, zoom].max(axis=1)) + 1e-3
     inset.set_ylim(reference[zoom].min() - margin, reference[zoom].max() + margin)
     inset.tick_params(labelsize=5, length=2, pad=1)

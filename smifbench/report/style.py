@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import cycle, product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.text import Text
 
 from smifbench.system.files import replacing
 
@@ -22,12 +25,13 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
     "axes.axisbelow": True,
+    "text.parse_math": False,
     "grid.linewidth": 0.4,
     "grid.alpha": 0.4,
     "legend.frameon": False,
     "legend.fontsize": 7,
 }
-"""Settings of matplotlib for every figure."""
+"""Settings of matplotlib for every figure. Dollars in a title are dollars and open no formula."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which people of all colour visions can tell apart."""
@@ -44,7 +48,7 @@ WIDTH = 7.2
 DPI = 150
 
 COLUMNS = 6
-"""Images side by side, and entries of a legend side by side."""
+"""Images side by side, and at most so many entries of a legend."""
 
 ERROR_MAP = "inferno"
 """Colours of error maps."""
@@ -72,7 +76,7 @@ class Look:
 
 
 Looks = Mapping[str, Look]
-"""Looks of methods by their titles."""
+"""Looks of methods by their names, "method/variant"."""
 
 
 def styles(names: Iterable[Name]) -> dict[Name, Look]:
@@ -85,9 +89,27 @@ def styles(names: Iterable[Name]) -> dict[Name, Look]:
     return dict(zip(names, cycle(looks), strict=False))
 
 
+def legend_columns(titles: Iterable[str]) -> int:
+    """How many entries of a legend fit side by side, about 0.06 inches a letter and 0.4 for a line and its gaps."""
+    widest = 0.4 + 0.06 * max(map(len, titles), default=0)
+    return max(1, min(COLUMNS, int(WIDTH / widest)))
+
+
+def drawn(text: str) -> str:
+    """Return what a figure can draw of a text: "?" for letters that its font lacks."""
+    return "".join(letter if ord(letter) in _letters() or letter == "\n" else "?" for letter in text)
+
+
+@cache
+def _letters() -> frozenset[int]:
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write `figure` as `<name>.pdf` and `<name>.png` into `folder`, without dates, and close it."""
     text: dict[Any, Any] = {"pdf.fonttype": 42}  # TrueType: text stays text
+    for words in figure.findobj(Text):
+        words.set_text(drawn(words.get_text()))
     for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
         with replacing(folder / f"{name}{suffix}") as temporary, plt.rc_context(text):
             figure.savefig(temporary, format=suffix[1:], metadata=metadata, dpi=DPI)

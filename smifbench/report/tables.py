@@ -1,11 +1,11 @@
 """Writes the LaTeX tables of an experiment: quality, ablation, cost, statistics and the audit of published cells."""
 
+import itertools
 import math
 import string
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pandas as pd
 
 from smifbench.evaluation import significance
 from smifbench.evaluation.columns import CELL
+from smifbench.evaluation.likeness import refuse_unlike
+from smifbench.evaluation.reading import load_costs
 from smifbench.evaluation.results import load_results, seed_means
 from smifbench.metrics import CONVENTIONS, METRICS, Metric
 from smifbench.paper.audit import ABSENT, STATUSES, audit
@@ -32,7 +34,7 @@ from smifbench.paper.layout import (
 from smifbench.paper.published import published_as_printed
 from smifbench.report import latex
 from smifbench.report.latex import MISSING, Cell, Row, escape, mark_best, number
-from smifbench.report.titles import dataset_titles, method_titles, title_of, variant_title
+from smifbench.report.titles import dataset_titles, distinct_methods, method_titles, title_of, variant_title
 from smifbench.system.files import read_json, replacing_folder, write_text
 
 WALD_METRICS = tuple(name.removeprefix(CONVENTIONS["paper"]) for name in PAPER_METRICS)
@@ -72,7 +74,8 @@ def write_tables(results: Path, target: Path) -> None:
     The audit of the published cells is there as `audit.csv` too.
     """
     experiment, metrics = read_json(results / "experiment.json"), load_results(results)
-    cost = pd.read_csv(results / "cost.csv")
+    refuse_unlike(metrics)
+    cost = load_costs(results)
     audited = audit(metrics, cost, experiment)
     texts = {
         "complexity": complexity_table(cost, experiment),
@@ -86,16 +89,22 @@ def write_tables(results: Path, target: Path) -> None:
         compared = rows.drop(ablated.index)
         for convention, columns in (("wald", WALD_METRICS), ("paper", PAPER_METRICS)):
             if ablated.empty or set(compared.method) != {OWN}:
-                name = table_name(dataset, protocol, convention, protocols)
+                name = _free(table_name(dataset, protocol, convention, protocols), texts)
                 texts[name] = quality_table(compared, columns, experiment)
             for table, ablation in ABLATIONS.items():
                 if ablation.variants & set(ablated.variant):
-                    name = table_name(dataset, protocol, convention, protocols, table)
+                    name = _free(table_name(dataset, protocol, convention, protocols, table), texts)
                     texts[name] = ablation_table(table, rows, convention, experiment)
     with replacing_folder(target) as folder:
         for name, text in texts.items():
             write_text(folder / f"{name}.tex", text)
         audited.to_csv(folder / "audit.csv", index=False)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Return a file name that no table has: a data set may be called like another with a suffix."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
 
 
 def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> str:
@@ -119,14 +128,14 @@ def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mappin
             lines.append(Row([_title(experiment, *key) + _dagger(setting, *key)], measured[key]))
             if _is_published_network(experiment, *key):
                 lines += _published_rows(published, (dataset, ratio, *key), columns)
-        absent = {(method, "default"): METHODS[method] for method in expected}
+        absent = {(method, "default"): escape(METHODS[method]) for method in expected}
         absent |= {key: _title(experiment, *key) for key in _methods(setting)}
         if not keys and not published:
             lines.append(latex.across("All methods", NOT_RUN, width - 1))
             continue
         for key, title in absent.items():
             if key not in measured:
-                lines.append(latex.across(escape(title), NOT_RUN, width - 1))
+                lines.append(latex.across(title, NOT_RUN, width - 1))
                 lines += _published_rows(published, (dataset, ratio, *key), columns)
     heads = ["Method", *(_heading(column) for column in columns)]
     origin = f" (Table {DATASETS[dataset].table} of the {NAME})" if expected else ""
@@ -173,7 +182,7 @@ def complexity_table(cost: pd.DataFrame, experiment: Mapping) -> str:
         *["Method", r"Params (\num{e6})", r"MACs (\num{e9})", r"thop (\num{e9})", r"Published (\num{e12})"],
         *["Latency (ms)", "Memory (MB)"],
     ]
-    devices = ", ".join(sorted(cost.device.dropna().unique())) or "no device"
+    devices = ", ".join(sorted(set(cost.device.dropna()) - {""})) or "no device"
     tables = []
     for dataset, counted in cost.groupby("dataset", sort=False):
         lines: Lines = []
@@ -199,12 +208,12 @@ def statistics_tables(metrics: pd.DataFrame, experiment: Mapping) -> str:
     bounds, tested = significance.intervals(metrics), significance.has_rows(metrics, reference)
     if tested:
         bounds = bounds.merge(significance.significance(metrics, reference), on=CELL, how="left")
-    name = escape(title_of(experiment, reference))
+    name = escape(title_of(experiment, reference, escape))
     heads = ["Method", "PSNR (dB)", r"95\,\% interval"]
     heads += ["Pairs", "Median difference (dB)", "$p$ (Holm)", "Verdict"] if tested else []
     how = (
-        f"; Wilcoxon's signed-rank test against {name} over scenes "
-        r"$\times$ seeds, two-sided, corrected by Holm's method within a ratio."
+        f"; Wilcoxon's signed-rank test against {name} over scenes, each the mean of its seeds "
+        "(the unit of analysis is the scene), two-sided, corrected by Holm's method within a ratio."
         if tested
         else f". No method is tested against another: the results hold no rows of the reference {name}."
     )
@@ -301,14 +310,18 @@ def to_latex(board: pd.DataFrame, titles: Mapping[str, str] | None = None) -> st
     >>> print(to_latex(leaderboard(df, ["psnr", "sam"])))  # doctest: +SKIP
     """
     columns = [_marked(board[column], METRICS[column[-1]]) for column in board]
+    given = {
+        "/".join(key): (titles or {}).get("/".join(key), " ".join(key).removesuffix(" default")) for key in board.index
+    }
+    told = distinct_methods(given, escape)
     lines = [
-        Row([escape((titles or {}).get("/".join(key), " ".join(key).removesuffix(" default")))], cells)
+        Row([escape(told["/".join(key)])], cells)
         for key, cells in zip(board.index, zip(*columns, strict=True), strict=True)
     ]
     settings = board.columns.droplevel("metric")
     spans = [
         rf"& \multicolumn{{{len(list(same))}}}{{c}}{{{escape(dataset)}, ratio {ratio}}}"
-        for (dataset, ratio), same in groupby(settings)
+        for (dataset, ratio), same in itertools.groupby(settings)
     ]
     heads = ["Method", *(_heading(column[-1]) for column in board)]
     return "\n".join(latex.tabular(heads, lines, above=" ".join(spans) + r" \\")) + "\n"
@@ -405,8 +418,8 @@ def _ranks_table(metrics: pd.DataFrame, experiment: Mapping) -> str:
         if not math.isnan(difference)
         else "A critical difference needs two blocks and three methods."
     )
-    scenes = f"{blocks} test scene{'' if blocks == 1 else 's'} of all settings"
-    caption = f"Mean rank over {scenes}, 1 is best. {told}"
+    scenes = f"{blocks} test scene{'' if blocks == 1 else 's'}, each by its mean rank over protocols and ratios"
+    caption = f"Mean rank over {scenes}; 1 is best. {told}"
     heads = ["Method", *(METRICS[column].label for column in RANKED)]
     return latex.table(caption, latex.tabular(heads, lines), _note(experiment))
 
@@ -423,11 +436,11 @@ def _heading(column: str) -> str:
 
 
 def _title(experiment: Mapping, method: str, variant: str) -> str:
-    return escape(method_titles(experiment)[f"{method}/{variant}"])
+    return escape(method_titles(experiment, escape)[f"{method}/{variant}"])
 
 
 def _dataset_title(experiment: Mapping, dataset: str) -> str:
-    return escape(dataset_titles(experiment)[dataset])
+    return escape(dataset_titles(experiment, escape)[dataset])
 
 
 def _ratios(ratios: Sequence[int]) -> str:

@@ -63,7 +63,7 @@ def view(comparison: Comparison, share: int, looks: Looks) -> dict:
         },
         "methods": [
             {
-                "name": name,
+                "name": comparison.title_of(name),
                 "colour": looks[name].colour,
                 "dash": DASHES[looks[name].dashes],
                 "picture": _picture(_cut(comparison.pseudo_colour(cube), window), budget),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from smifbench.evaluation.reading import read_text
 from smifbench.system.files import replacing
 
 
@@ -16,5 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the rows one table after the other, every cell as it stands."""
     with replacing(args.output) as temporary:
-        rows = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in args.tables]
-        pd.concat(rows).to_csv(temporary, index=False)
+        pd.concat([read_text(path) for path in args.tables]).to_csv(temporary, index=False)

@@ -5,6 +5,7 @@ import argparse
 from smifbench.errors import UserError
 from smifbench.evaluation.results import RETRY, load_results, summary
 from smifbench.evaluation.significance import claims, reference_of
+from smifbench.report.titles import method_titles
 from smifbench.steps import _arguments
 from smifbench.system.files import read_json, write_text
 
@@ -18,8 +19,7 @@ def run(args: argparse.Namespace) -> None:
     """Print or write the summary; raises UserError with every failure when there is one."""
     text, failures = summary(args.results / "metrics.csv")
     about = read_json(args.results / "experiment.json")
-    titles = {key: method["title"] for key, method in about["methods"].items()}
-    sentences = claims(load_results(args.results), reference_of(about), titles=titles)
+    sentences = claims(load_results(args.results), reference_of(about), titles=method_titles(about))
     text = "\n\n".join([text, *(["\n".join(sentences)] if sentences else [])])
     text += f"\n\nreport: {args.results / 'report.html'}\n"
     if missing := uncited(about):

@@ -13,6 +13,8 @@ import smifbench.evaluation.results
 from smifbench import metrics
 from smifbench.errors import UserError
 from smifbench.evaluation import columns, results
+from smifbench.evaluation.likeness import common_scenes
+from smifbench.evaluation.significance import intervals, ranks, significance
 from smifbench.metrics import METRICS
 from smifbench.report import latex
 
@@ -165,10 +167,18 @@ def test_file_that_is_no_text_is_told(write):
 
 
 def test_mean_over_scenes_then_over_seeds(load):
-    # Seed 1 has one scene only: a plain mean over rows would give 24 and not 25.
+    # A failed scene counts in no mean: one over all values would give 24 and not 20.
     rows = [row(psnr=10, scene="s1"), row(psnr=30, scene="s2"), row(psnr=20, scene="s3")]
-    df = load([*rows, row(psnr=30, seed=1)])
-    assert results.leaderboard(df).loc[("gsa", "default"), ("cave", 4, "psnr")] == 25
+    again = [row(psnr=30, seed=1), row(psnr=30, scene="s2", seed=1), failed("gsa", scene="s3", seed=1)]
+    assert results.leaderboard(load([*rows, *again])).loc[("gsa", "default"), ("cave", 4, "psnr")] == 20
+    whole = [*rows, *(row(psnr=30, scene=scene, seed=1) for scene in ("s1", "s2", "s3"))]
+    assert results.leaderboard(load_only(whole)).loc[("gsa", "default"), ("cave", 4, "psnr")] == 25
+
+
+def test_a_seed_that_repeats_another_counts_once(load):
+    df = load([row(psnr=psnr, seed=seed) for seed, psnr in enumerate([20, 20, 30])])
+    assert results.seed_means(df).psnr.tolist() == [20, 30]
+    assert results.leaderboard(df).iloc[0, 0] == 25
 
 
 def test_rows_and_columns_keep_the_order_of_the_config(load):
@@ -261,26 +271,23 @@ def test_rows_that_do_not_compare_are_not_mixed(load):
 # compare
 
 
-def test_compare_subtracts_means_and_names_what_is_in_one_only(write):
+def test_compare_subtracts_means_over_common_scenes_and_names_what_is_in_one_only(write):
     a = write([row(psnr=30), row(psnr=40, scene="s2"), row("cnmf"), failed("psrt"), row("exact", np.inf)], "a")
     b = write([row(psnr=36), row("tsfn"), row("psrt"), row("exact", np.inf), row(ratio=8)], "b")
     table = results.compare(a, b)
-    assert list(table.columns) == [
-        "dataset",
-        "protocol",
-        "ratio",
-        "method",
-        "variant",
-        "found_in",
-        *METRICS,
-    ]
+    about = ["dataset", "protocol", "ratio", "method", "variant", "found_in", "scenes", "left_out"]
+    assert list(table.columns) == [*about, *METRICS]
     found = {(line.method, line.ratio): line.found_in for line in table.itertuples()}
     assert found == {
         **{("gsa", 4): "both", ("cnmf", 4): "a", ("psrt", 4): "both", ("exact", 4): "both"},
         **{("tsfn", 4): "b", ("gsa", 8): "b"},
     }
+    counts = {(line.method, line.ratio): (line.scenes, line.left_out) for line in table.itertuples()}
+    assert counts["gsa", 4] == (1, 1)
+    assert counts["exact", 4] == (1, 0)
+    assert counts["tsfn", 4] == (0, 1)
     psnr = table.set_index(["method", "ratio"]).psnr
-    assert psnr["gsa", 4] == 1
+    assert psnr["gsa", 4] == 6, "on s1; a mean over s2 too would not compare"
     assert psnr["exact", 4] == 0
     assert psnr.isna().sum() == 4
 
@@ -289,7 +296,64 @@ def test_compare_with_itself_is_zero(write):
     folder = write([row(), row("cnmf", 20), row(scene="s2")])
     table = results.compare(folder, folder)
     assert (table.found_in == "both").all()
+    assert (table.left_out == 0).all()
     assert (table[list(METRICS)] == 0).all(axis=None)
+
+
+def test_compare_refuses_other_data_and_takes_frames(write):
+    a, b = write([row(), row(dataset="wdcm")], "a"), write([row(data="def"), row(dataset="wdcm")], "b")
+    with pytest.raises(
+        UserError, match="scene s1 of cave x4 under p/1 are abc in experiment a and def in experiment b"
+    ):
+        results.compare(a, b)
+    rest = [results.load_results(folder).query("dataset != 'cave'") for folder in (a, b)]
+    assert results.compare(*rest).psnr.tolist() == [0]
+
+
+def test_scenes_that_nothing_shares_have_no_difference(write):
+    table = results.compare(write([row()], "a"), write([row(scene="s2")], "b"))
+    assert table[["found_in", "scenes", "left_out"]].to_numpy().tolist() == [["both", 0, 2]]
+    assert table.psnr.isna().all()
+
+
+# likeness
+
+
+def test_methods_on_other_scenes_are_refused_or_taken_on_the_common_ones(write):
+    """45 dB on the easy scene alone is no better than 35 dB over all four, of which it has 50."""
+    easy = [row("ssr_net", 45, experiment="f", scene="s3")]
+    df = results.load_results(write([row(psnr=20 + 10 * i, scene=f"s{i}") for i in range(4)], "a"), write(easy, "b"))
+    for use in (results.leaderboard, ranks, intervals, lambda df: significance(df, "gsa")):
+        with pytest.raises(UserError, match="ssr_net/default of experiment f, seed 0, lacks scene s0 of cave x4"):
+            use(df)
+    shared = common_scenes(df)
+    assert results.leaderboard(shared).iloc[:, 0].tolist() == [50, 45]
+    assert ranks(shared)["rank"].tolist() == [1, 2]
+    assert intervals(shared)["mean"].tolist() == [50, 45]
+
+
+def test_scenes_of_other_data_are_refused_and_not_common():
+    df = load_only([row(scene=scene, data=scene) for scene in ("s1", "s2")])
+    other = df.assign(method="ssr_net", experiment="f", data=["s1", "another"])
+    both = pd.concat([df, other], ignore_index=True)
+    for use in (results.leaderboard, ranks, intervals, lambda df: significance(df, "gsa")):
+        with pytest.raises(UserError, match="scene s2 of cave x4 under p/1 are s2 in experiment e and another in exp"):
+            use(both)
+    assert common_scenes(both).scene.tolist() == ["s1", "s1"]
+
+
+def test_two_experiments_are_never_averaged():
+    df = load_only([row(), row(psnr=20, experiment="f")])
+    for use in (results.leaderboard, ranks, intervals, lambda df: significance(df, "gsa")):
+        with pytest.raises(UserError, match=r"mix several of experiment \(e, f\)"):
+            use(df)
+
+
+def test_rows_without_data_compare_by_their_scenes():
+    lost = row("psrt", status="not run", message="no network", data="", **dict.fromkeys(NUMBERS))
+    df = load_only([row(), lost])
+    assert results.leaderboard(df).iloc[:, 0].isna().tolist() == [False, True]
+    assert len(common_scenes(df)) == 2
 
 
 # marking
@@ -325,7 +389,8 @@ def test_mark_best_takes_a_column_of_a_leaderboard(load):
 
 
 def test_summary_shows_each_protocol_and_names_failures(write):
-    folder = write([row(), row(protocol="fwhm/1", psnr=12.345), failed("psrt"), failed("psrt", scene="s2")])
+    lost = [failed("psrt"), failed("psrt", scene="s2")]
+    folder = write([row(), row(scene="s2"), row(protocol="fwhm/1", psnr=12.345), *lost])
     text, failures = results.summary(folder / "metrics.csv")
     assert "fwhm/1" in text
     assert "12.345" in text

@@ -195,3 +195,11 @@ def test_a_loss_that_a_method_does_not_know_is_told(where):
     }
     with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, authors "):
         check_experiment(config)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_seed_is_the_experiments_and_no_option(seed):
+    """It would make one run, and its row would name another seed."""
+    methods = {"cnmf": {"options": {"seed": seed}}}
+    with pytest.raises(UserError, match=r"methods\.cnmf/default states the option seed, .* list it under seeds"):
+        check_experiment(config(seeds=[0, 1, 2], methods=methods))

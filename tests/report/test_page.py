@@ -130,12 +130,16 @@ def test_even_noise_stays_within_the_budgets(shape):
 def test_a_robustness_table_is_shown_where_there_is_one(made_up, page, tmp_path):
     results, pairs = made_up
     assert "Robustness" not in page
-    rows = pd.DataFrame({"method": ["gsa"], "protocol": ["fwhm/1"], "drop": [1.23456]})
+    names = {"dataset": "2018", "trained_on": "fwhm/1/x4", "method": "gsa", "variant": "01", "title": "GSA 01"}
+    rows = pd.DataFrame(
+        [{**names, "psnr": 41.23456, "tests": 3, "mean_loss": 1.5, "worst_loss": 2.0, "worst_test": "", "ratio": 2.0}]
+    )
     for name in ("experiment.json", "cost.csv", "metrics.csv", "runs"):
         (tmp_path / name).symlink_to(results / name)
     rows.to_csv(tmp_path / "robustness.csv", index=False)
     write_report(tmp_path, pairs, tmp_path / "report.html")
-    assert re.search(r"Robustness.*fwhm/1.*1\.235", (tmp_path / "report.html").read_text(), re.DOTALL)
+    told = (tmp_path / "report.html").read_text()
+    assert re.search(r"Robustness.*>2018<.*fwhm/1.*>01<.*>41\.235<", told, re.DOTALL)
 
 
 def test_an_experiment_without_smif_net_has_a_report_too(made_up, tmp_path):
@@ -161,6 +165,7 @@ def test_methods_are_compared_with_the_experiments_reference(made_up, tmp_path):
     write_report(tmp_path, pairs, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "Differences from GSA are tested" in page
+    assert "The unit of analysis is the scene" in page
     assert "PSNR with intervals, and tests against GSA" in page
 
 

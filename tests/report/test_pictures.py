@@ -143,15 +143,19 @@ def test_pdf_text_stays_text(draw, comparison, tmp_path):
 # charts
 
 
+def frame(names, **columns):
+    """Rows of a chart: methods called by their names in capitals, on one data set and ratio."""
+    titles = [name.upper() for name in names]
+    rows = pd.DataFrame({"dataset": "d", "ratio": 4, "setting": "s", "name": list(names), "title": titles})
+    return rows.assign(**columns)
+
+
 def points(**changes):
-    rows = pd.DataFrame(
-        {"setting": "s", "title": ["A", "B"], "psnr": [40.0, 41.0], "params": [1e6, 4e6], "gmacs": [0.5, 2]}
-    )
-    return rows.assign(**changes)
+    return frame("ab", psnr=[40.0, 41.0], params=[1e6, 4e6], gmacs=[0.5, 2]).assign(**changes)
 
 
 def test_accuracy_against_cost_is_logarithmic_with_areas_by_the_other_cost():
-    figure = charts.accuracy_against_cost(points(), "params", "gmacs", styles(["A", "B"]))
+    figure = charts.accuracy_against_cost(points(), "params", "gmacs", styles(["a", "b"]))
     (axis,) = figure.axes
     assert axis.get_xscale() == "log"
     assert [collection.get_offsets().tolist() for collection in axis.collections] == [[[1, 40]], [[4, 41]]]
@@ -160,21 +164,21 @@ def test_accuracy_against_cost_is_logarithmic_with_areas_by_the_other_cost():
 
 
 def test_training_curves_end_at_the_whole_budget():
-    history = pd.DataFrame({"setting": "s", "title": "A", "step": [10, 40], "val_psnr": [20.0, 30.0]})
-    (axis,) = charts.training_curves(history, styles(["A"])).axes
+    history = frame("aa", step=[10, 40], val_psnr=[20.0, 30.0])
+    (axis,) = charts.training_curves(history, styles(["a"])).axes
     np.testing.assert_array_equal(axis.lines[0].get_xydata(), [[0.25, 20], [1, 30]])
 
 
 def test_every_scene_and_seed_is_a_point():
-    scores = pd.DataFrame({"setting": "s", "title": ["A"] * 3 + ["B"] * 2, "psnr": [30.0, 31, 32, 40, 41]})
-    (axis,) = charts.scene_spread(scores, styles(["A", "B"])).axes
+    scores = frame("aaabb", psnr=[30.0, 31, 32, 40, 41])
+    (axis,) = charts.scene_spread(scores, styles(["a", "b"])).axes
     assert [sorted(marks.get_offsets()[:, 0]) for marks in axis.collections] == [[30, 31, 32], [40, 41]]
     assert [line.get_xdata()[0] for line in axis.lines] == [31, 40.5]
 
 
 def test_a_bar_joins_methods_that_differ_by_less_than_the_critical_difference():
     ranks = {"A": 1.0, "B": 1.5, "C": 2.5, "D": 4.0}
-    figure = charts.critical_difference(ranks, 1.2)
+    figure = charts.critical_difference(list(ranks.items()), 1.2)
     bars = [line.get_xdata() for axis in figure.axes for line in axis.lines if line.get_color() == charts.CLIQUE]
     joined = [[name for name, rank in ranks.items() if low <= rank <= high] for low, high in bars]
     assert joined == [["A", "B"], ["B", "C"]]

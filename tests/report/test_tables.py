@@ -54,6 +54,11 @@ def rows(values, seeds=(0,), status="ok"):
     return pd.DataFrame(table).reindex(columns=METRICS_COLUMNS)
 
 
+def scenes(values, count):
+    """`rows` on so many scenes."""
+    return pd.concat([rows(values).assign(scene=f"s{index}") for index in range(count)], ignore_index=True)
+
+
 def cells(table, method):
     line = next(line for line in table.splitlines() if line.startswith(method))
     return [cell.strip() for cell in line.removesuffix(r"\\").split("&")[1:]]
@@ -234,10 +239,11 @@ def written(folder, table, experiment):
 
 
 def test_statistics_tell_means_tests_and_too_few_pairs():
-    table = rows({"gsa": 40.0, "ssr_net": 39.0, "smif_net": 41.0}, seeds=(0, 1, 2))
+    table = scenes({"gsa": 40.0, "ssr_net": 39.0, "smif_net": 41.0}, 3)
     text = statistics_tables(table, EXPERIMENT)
-    assert cells(text, "GSA")[0] == "41.00"
-    assert cells(text, "GSA")[3:] == ["-1.00", "0.500", "too few pairs"]
+    assert cells(text, "GSA")[0] == "40.00"
+    assert cells(text, "GSA")[2:] == ["3", "-1.00", "0.500", "too few pairs"]
+    assert "over scenes, each the mean of its seeds" in text, "the unit of analysis"
     assert "Too few pairs: with 3 pairs the smallest possible p is 0.25." in text
     without = {key: EXPERIMENT["methods"][key] for key in ("gsa/default", "ssr_net/default")}
     text = statistics_tables(table[table.method != "smif_net"], {**EXPERIMENT, "methods": without})
@@ -247,7 +253,7 @@ def test_statistics_tell_means_tests_and_too_few_pairs():
 
 
 def test_the_reference_of_the_tests_is_the_experiments():
-    table = rows({"gsa": 40.0, "ssr_net": 39.0, "smif_net": 41.0}, seeds=tuple(range(8)))
+    table = scenes({"gsa": 40.0, "ssr_net": 39.0, "smif_net": 41.0}, 8)
     text = statistics_tables(table, {**EXPERIMENT, "reference": "gsa"})
     assert "signed-rank test against GSA over" in text
     assert cells(text, "SSR")[3:] == ["-1.00", "0.016", "GSA is better"]

@@ -1,5 +1,6 @@
 """Tests under other protocols: what is simulated, what a method is told, what does not apply, and the summary."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -219,6 +220,8 @@ def test_losses_by_hand():
     assert (gsa.worst_loss, gsa.worst_test) == (10.5, "SNR of HSI: 20 dB")
     assert (bicubic.worst_loss, bicubic.worst_test) == (4, "ratio: x8")
     assert bicubic.title == "Bicubic"
+    assert (gsa.tests, bicubic.tests) == (4, 5)
+    assert "GSA: mean and worst of 4 tests, of others 5." in losses.to_latex(losses.spread(ROWS))
 
 
 def test_summary_is_written_before_a_failure_is_told(tmp_path):
@@ -258,6 +261,69 @@ def test_curves_start_at_zero_and_show_every_kind():
 )
 def test_tests_are_called_by_what_they_change(protocol, ratio, trained_on, expected):
     assert losses._describe(protocol, ratio, trained_on) == expected
+
+
+BOTH = f"{BASE}+snr_hsi_db=30+snr_msi_db=40"
+TAKEN = {
+    BOTH: 40.0,
+    BASE: 42.0,
+    f"{BASE}+snr_hsi_db=30": 41.0,
+    f"{BASE}+snr_msi_db=40": 30.0,
+    f"{BASE}+snr_hsi_db=30+snr_msi_db=20": 35.0,
+}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(list(TAKEN)[1:])))
+def test_tests_that_take_a_change_away_all_count_and_are_called_so(order):
+    """Losses of -2, -1, 10 and 5 dB: the mean is 3 and the worst 10, in any order of the tests."""
+    rows = made_up({("gsa", protocol, 4): TAKEN[protocol] for protocol in (BOTH, *order)}, trained_on=f"{BOTH}/x4")
+    (row,) = losses.spread(rows).to_dict("records")
+    assert (row["mean_loss"], row["worst_loss"]) == (3.0, 10.0)
+    assert row["worst_test"] == "SNR of HSI: without 30 dB"
+    assert (row["SNR of HSI"], row["SNR of MSI"]) == (10.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "trained_on", "expected"),
+    [
+        (BASE, f"{BOTH}/x4", ("SNR of HSI", "without 30 dB without snr_msi_db=40")),
+        (f"{BASE}+snr_msi_db=20", f"{BASE}+snr_hsi_db=30/x4", ("SNR of HSI", "snr_msi_db=20 without 30 dB")),
+        (
+            f"{BASE}+snr_hsi_db=40",
+            f"{BASE}+sigma=3+size=2r/x4",
+            ("blur", "snr_hsi_db=40 without sigma=3 without size=2r"),
+        ),
+        (f"{BASE}+snr_hsi_db=40+snr_msi_db=30", f"{BASE}/x4", ("SNR of HSI", "40 dB snr_msi_db=30")),
+        (f"{BASE}+snr_msi_db=40+snr_hsi_db=30", f"{BASE}+snr_hsi_db=30+snr_msi_db=40/x4", ("other protocols", None)),
+    ],
+)
+def test_what_is_taken_away_is_said(protocol, trained_on, expected):
+    assert losses._describe(protocol, 4, trained_on) == (expected[0], expected[1] or protocol)
+
+
+def test_no_two_tests_share_a_label():
+    given = made_up({("gsa", protocol, ratio): 40 for protocol, ratio in [(BASE, 4), (BASE, 8), ("fwhm/1", 8)]})
+    tests = losses._tests(given)
+    assert len(set(tests.values())) == 3
+    assert tests["fwhm/1", 8, f"{BASE}/x4"] == ("ratio", "fwhm/1/x8")
+
+
+def test_a_test_on_fewer_scenes_has_no_loss():
+    rows = made_up({("gsa", BASE, 4): [40, 20], ("gsa", f"{BASE}+snr_hsi_db=40", 4): [39, 19]})
+    (row,) = losses.spread(rows[:-1]).to_dict("records")
+    assert row["psnr"] == 30
+    assert np.isnan(row["mean_loss"])
+
+
+def test_variants_and_data_sets_called_by_numbers_are_text(tmp_path):
+    one = made_up({("gsa", BASE, 4): 40, ("gsa", f"{BASE}+snr_hsi_db=40", 4): 39}, dataset="2018")
+    rows = pd.concat([one.assign(variant=variant) for variant in ("1", "01", "NA")])
+    rows.to_csv(tmp_path / "metrics.csv", index=False)
+    losses.write_spread(tmp_path / "metrics.csv", tmp_path / "spread.csv", tmp_path / "spread")
+    lines = (tmp_path / "spread.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[2:5] for line in lines] == [["gsa", name, f"GSA {name}"] for name in ("1", "01", "NA")]
+    assert (tmp_path / "spread" / "curves_2018_x4.pdf").exists()
+    assert [handle.get_text() for handle in losses.curves(rows).legends[0].get_texts()] == ["GSA 1", "GSA 01", "GSA NA"]
 
 
 def test_rows_load_like_those_of_any_experiment(land, tmp_path):
