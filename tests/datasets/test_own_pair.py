@@ -1,9 +1,11 @@
 """A user's own pair by config alone: the measured MSI in place of a simulated one, on the grid of the HSI."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from affine import Affine
 from rasterio.crs import CRS
 
@@ -154,6 +156,20 @@ def config(folder, protocols, **options):
         "ratios": [2, 4],
         "methods": {"gsa": {}},
     }
+
+
+def test_the_readmes_example_is_an_experiment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = (plugins.ROOT / "README.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(re.search(r"```yaml\n(experiment: my_pair\n.*?)```", readme, re.DOTALL)[1])
+    generator, crs = np.random.default_rng(0), CRS.from_epsg(32632)
+    for name, bands, side, nm in (("enmap.hdr", 6, 30, np.array(NM)), ("sentinel2.tif", 4, 10, None)):
+        image = generator.integers(1, 900, (bands, 3840 // side, 960 // side), dtype=np.int16)
+        place = Grid(crs, Affine(side, 0, 600000, 0, -side, 5320000))
+        write_cube(tmp_path / name, Cube(image, nm, None, None, 0, "made up", (), place))
+    dataset = check_experiment(example).build_dataset("field")
+    assert dataset.msi(Path(), "own_pair_test").shape == (4, 32, 32)
+    assert dataset.read(Path(), "own_pair_test").shape == (6, 32, 32)
 
 
 def test_an_experiment_is_a_few_lines(images):
