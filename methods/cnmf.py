@@ -305,7 +305,7 @@ class CNMF(FusionMethod):
     Parameters
     ----------
     problem
-        Its `srf` is used where present, its `psf` never (see the top of this file).
+        Its `srf` is used where present and else estimated, its `psf` never used (see the top of this file).
     endmembers
         Number of spectra, 1 to bands. By default the virtual dimensionality, but at least 30, or all bands if fewer.
     iterations

@@ -70,7 +70,8 @@ class LLANet(FusionMethod):
     blocks, width
         Residual blocks of two 3x3 convolutions and their channels; without blocks there is no correction at all.
     consistency
-        Whether the result is made to agree with LR-HSI and HR-MSI, as far as these agree with one another.
+        Whether the result is made to agree with LR-HSI and HR-MSI, as far as these agree with one another. Without a
+        known SRF it is made to agree with the LR-HSI alone, noise included, because nothing then tells noise.
     """
 
     psf: Tensor

@@ -22,7 +22,9 @@ class FusionProblem:
         begin at row i*r - (k - r)/2 and column j*r - (k - r)/2, so that a kernel of r x r covers just the LR pixel's
         own block. An LR image shifted against the HR grid has a kernel whose weights lie off its centre.
     srf
-        Spectral response (c, C) of the multispectral sensor over the hyperspectral bands, rows sum to 1.
+        Spectral response (c, C) of the multispectral sensor over the hyperspectral bands, rows sum to 1. None where it
+        is not known, as that of a measured MSI: methods that invert it then estimate it from the pair, the others do
+        without it.
     wavelengths_nm
         Band centres (C,) in nanometres; they need not increase.
 

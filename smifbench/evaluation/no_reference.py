@@ -26,7 +26,7 @@ def assess(
     lr_hsi: np.ndarray,
     hr_msi: np.ndarray,
     psf: np.ndarray,
-    srf: np.ndarray,
+    srf: np.ndarray | None,
     ratio: int,
     missing: np.ndarray | None = None,
     lr_missing: np.ndarray | None = None,
@@ -40,7 +40,7 @@ def assess(
     lr_hsi, hr_msi
         What it was made from, (C, H/r, W/r) and (c, H, W), in the units of the estimate.
     psf, srf, ratio
-        Operators as in `FusionProblem`, known or estimated.
+        Operators as in `FusionProblem`, known or estimated; without a response nothing is said of spatial consistency.
     missing, lr_missing
         (H, W) and (H/r, W/r), true where the MSI or the estimate, and the LR-HSI or what it was blurred from, are
         missing: what counts is the rest, for QNR the blocks that are whole. None where nothing is missing.
@@ -56,9 +56,10 @@ def assess(
         "d_lambda": d_lambda(estimate, lr_hsi, ratio, lr_missing),
         "d_s": d_s(estimate, hr_msi, lr_hsi, lr_msi, ratio, lr_missing),
     }
+    spatial = {} if srf is None else {"spatial_consistency": spatial_consistency(estimate, hr_msi, srf, ratio, missing)}
     return {
         "spectral_consistency": spectral_consistency(estimate, lr_hsi, psf, ratio, lr_missing),
-        "spatial_consistency": spatial_consistency(estimate, hr_msi, srf, ratio, missing),
+        **spatial,
         **distortions,
         "qnr": (1 - distortions["d_lambda"]) * (1 - distortions["d_s"]),
     }

@@ -189,3 +189,51 @@ def test_data_that_cannot_be_had_are_a_row_for_each_test_scene(tmp_path):
     assert len(rows) == 5
     assert set(rows.status) == {"not run"}
     assert set(rows.message) == {"no server answers"}
+
+
+class Paired(Toy):
+    """A toy whose scenes have a measured MSI."""
+
+    def __init__(self, cube: np.ndarray, measured: np.ndarray) -> None:
+        super().__init__(cube)
+        self.measured = measured
+
+    def msi(self, folder: Path, scene: str) -> np.ndarray:
+        return self.measured
+
+
+def test_a_measured_msi_lies_behind_the_scenes_own_bands(cube, tmp_path):
+    msi = np.random.default_rng(1).random((2, 16, 24), dtype=np.float32)
+    path = tmp_path / "second.npy"
+    scenes.prepare(Paired(cube, msi), "toy", "second", tmp_path, path)
+    about, stored = read_json(path.with_suffix(".json")), np.load(path)
+    for image, expected in zip(scenes.images_of(stored, about), (cube, msi), strict=True):
+        np.testing.assert_array_equal(image, expected)
+    assert scenes.images_of(cube, about)[1] is None
+    degrade.degrade([path], "paper-wdcm/1+msi=measured", 4, tmp_path / "pairs")
+    (pair,) = pairs.load_pairs(tmp_path / "pairs", "test")
+    assert pair.hr_hsi.shape == cube.shape
+    np.testing.assert_allclose(pair.hr_msi.max((1, 2)), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("msi", "sentence"),
+    [
+        (np.zeros((2, 16, 20), np.float32), "cut both alike"),
+        (np.zeros((2, 16, 24)), "must return float32"),
+        (np.full((2, 16, 24), 2, np.float32), "scale it into"),
+        (np.full((2, 16, 24), np.nan, np.float32), "NaN or infinite"),
+        (np.zeros((3, 16, 24), np.float32), "has 3 bands and the response 2"),
+    ],
+)
+def test_a_bad_measured_msi_is_refused_and_leaves_nothing(msi, sentence, cube, tmp_path):
+    with pytest.raises(UserError, match=f"toy/first.*{sentence}"):
+        scenes.prepare(Paired(cube, msi), "toy", "first", tmp_path, tmp_path / "first.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scene_without_a_measured_msi_says_so(cube, tmp_path):
+    scenes.prepare(Toy(cube), "toy", "first", tmp_path, tmp_path / "first.npy")
+    with pytest.raises(UserError, match=r"first\.npy: the protocol takes a measured MSI, and there is none"):
+        degrade.degrade([tmp_path / "first.npy"], "block-gauss-s2/1+msi=measured", 4, tmp_path / "pairs")
+    assert not (tmp_path / "pairs").exists()

@@ -8,7 +8,9 @@ import pytest
 from smifbench import plugins
 from smifbench.dataset import SPLITS, DataSet
 
-NAMES = [name for name in plugins.names("datasets") if name != "own"]  # which is nothing without a user's file
+NAMES = [
+    name for name in plugins.names("datasets") if not name.startswith("own")
+]  # which are nothing without a user's files
 
 every_data_set = pytest.mark.parametrize("name", NAMES)
 
@@ -43,6 +45,7 @@ def test_the_response_mixes_the_bands(name, tmp_path):
     assert srf.shape[1:] == wavelengths.shape
     assert (srf >= 0).all()
     np.testing.assert_allclose(srf.sum(axis=1), 1)
+    assert dataset.msi_bands(tmp_path) == len(srf)
 
 
 @every_data_set
@@ -56,3 +59,4 @@ def test_what_needs_no_download_is_read_as_promised(name, tmp_path):
         assert cube.shape == (len(dataset.wavelengths_nm(tmp_path)), *dataset.size(scene))
         assert cube.min() >= 0
         assert cube.max() <= 1
+        assert (dataset.msi(tmp_path, scene) is not None) == dataset.brings_msi

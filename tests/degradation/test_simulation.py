@@ -486,3 +486,33 @@ def test_the_response_of_a_protocol():
     named = get_protocol("block-gauss-s2/1+response=nikon_d700").srf(own, nm)
     assert named.shape == (3, 4)
     np.testing.assert_allclose(named.sum(1), 1)
+
+
+MEASURED = "block-gauss-s2/1+msi=measured"
+
+
+def test_a_measured_msi_takes_the_place_of_the_simulated_one_alone():
+    generator = np.random.default_rng(0)
+    scene, msi = generator.random((6, 16, 24)), generator.random((3, 16, 24))
+    srf = np.full((3, 6), 1 / 6)
+    simulated, measured = simulate(scene, 4, srf), simulate(scene, 4, None, MEASURED, hr_msi=msi)
+    np.testing.assert_array_equal(measured.lr_hsi, simulated.lr_hsi)
+    np.testing.assert_array_equal(measured.hr_msi, msi.astype(np.float32))
+    noisy = simulate(scene, 4, None, f"{MEASURED}+snr_msi_db=20", hr_msi=msi)
+    assert 0 < np.abs(noisy.hr_msi - measured.hr_msi).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "srf", "msi", "sentence"),
+    [
+        (MEASURED, None, None, "takes a measured MSI, and there is none"),
+        (MEASURED, None, np.zeros((3, 16, 20)), "cut both alike"),
+        (MEASURED, None, np.full((3, 16, 24), np.nan), "NaN or infinite"),
+        ("block-gauss-s2/1", None, np.zeros((3, 16, 24)), "srf must be given"),
+        (f"{MEASURED}+response_shift_nm=5", None, None, "a measured MSI has its own response"),
+        ("block-gauss-s2/1+msi=guessed", None, None, "unknown msi 'guessed'"),
+    ],
+)
+def test_what_is_no_measured_msi_is_refused(protocol, srf, msi, sentence):
+    with pytest.raises(UserError, match=sentence):
+        simulate(np.random.default_rng(0).random((6, 16, 24)), 4, srf, protocol, hr_msi=msi)

@@ -50,6 +50,13 @@ def test_what_the_blur_cannot_see_harms_spatial_consistency_alone(scene):
     assert spatial_consistency(estimate, pair.hr_msi, srf, RATIO)["rmse"] == pytest.approx(0.1, rel=1e-4)
 
 
+def test_of_an_unknown_response_nothing_is_said(scene):
+    hr_hsi, srf, pair = scene
+    known, unknown = (assess(hr_hsi, pair.lr_hsi, pair.hr_msi, PSF, response, RATIO) for response in (srf, None))
+    assert known.pop("spatial_consistency")["rmse"] < 1e-6
+    assert unknown == known
+
+
 def test_enlarged_blocks_have_no_distortion_at_all(scene):
     lr_hsi, hr_msi = scene[2].lr_hsi, enlarged(scene[2].lr_hsi[:2])
     found = assess(enlarged(lr_hsi), lr_hsi, hr_msi, MEAN, np.eye(2, 6), RATIO)

@@ -61,7 +61,7 @@ def test_scene_sizes_are_known_before_the_data(path):
     experiment = load_experiment(path)
     for name in experiment.datasets:
         dataset = experiment.build_dataset(name)
-        assert all(min(dataset.size(scene)) >= 64 for scene in dataset.scenes())
+        assert all(min(dataset.size(scene)) >= 32 for scene in dataset.scenes())
 
 
 def test_stated_sizes_are_the_ones_read():

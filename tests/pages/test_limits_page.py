@@ -32,7 +32,7 @@ def test_tables_hold_the_losses_of_the_rows():
 
 def test_new_tables_take_the_place_of_the_old_ones_alone(tmp_path, monkeypatch):
     page, results = tmp_path / "limits.md", tmp_path / "results" / "demo"
-    before = limits.PAGE.read_text(encoding="utf-8")
+    before = limits.PAGE.read_text(encoding="utf-8").partition("## Real pairs")[0]  # which has a tool of its own
     page.write_text(before, encoding="utf-8")
     (results / "robustness" / "spread").mkdir(parents=True)
     rows = made_up_rows()
