@@ -78,9 +78,9 @@ FLAGS = {
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
+    from smifbench.data.own_pair import ImageFiles, read_pair, speaking_of
     from smifbench.system.precision import be_exact
     from smifbench.tools.own_fusion import Choices, describe, fuse_pair
-    from smifbench.tools.own_pair import ImageFiles, read_pair, speaking_of
 
     be_exact()
     hsi, msi = (

@@ -21,6 +21,7 @@ from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
 from smifbench.data.missing import blocks_with_missing
+from smifbench.data.own_pair import OwnPair
 from smifbench.data.responses import spectral_response
 from smifbench.degradation.estimation import Operators, estimate
 from smifbench.degradation.filling import fill_pair
@@ -42,7 +43,6 @@ from smifbench.problem import FusionProblem
 from smifbench.system.devices import pick_device
 from smifbench.system.files import write_json
 from smifbench.system.identity import code_id
-from smifbench.tools.own_pair import OwnPair
 from smifbench.training.loop import Training
 
 CONTROL = "gsa"
@@ -101,7 +101,7 @@ def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) 
     Parameters
     ----------
     pair
-        The images, see `smifbench.tools.own_pair.read_pair`.
+        The images, see `smifbench.data.own_pair.read_pair`.
     method
         A file name under `methods/`.
     output

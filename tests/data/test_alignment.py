@@ -10,11 +10,11 @@ from rasterio.crs import CRS
 
 from smifbench import metrics, plugins, simulate
 from smifbench.__main__ import main
+from smifbench.data.alignment import common_ground, moved, ratio_between, warp
 from smifbench.data.cubes.content import Grid
 from smifbench.data.cubes.reading import Cube, read_cube
 from smifbench.data.cubes.writing import write_cube
 from smifbench.degradation.protocol import DEFAULT
-from smifbench.tools.alignment import common_ground, moved, ratio_between, warp
 
 RATIO = 4
 UTM = CRS.from_epsg(32632)

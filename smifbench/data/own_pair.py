@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from smifbench.data import alignment
 from smifbench.data.cubes.content import Grid
 from smifbench.data.cubes.products import product_files, read_product
 from smifbench.data.cubes.reading import Cube, full_scale, nanometres
 from smifbench.data.missing import blocks_with_missing, fill_nearest
 from smifbench.data.selection import BandChoice, choose_bands, missing_in, parse_bands
 from smifbench.errors import UserError
-from smifbench.tools import alignment
 
 UNSTATED_AXES = (".npy", ".npz", ".mat")
 """Suffixes of files that do not say which of their axes holds the bands."""
