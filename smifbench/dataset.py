@@ -58,9 +58,19 @@ class DataSet:
         """Band centres (C,) in nanometres."""
         raise TypeError(f"{type(self).__name__} must define wavelengths_nm(folder)")
 
-    def srf(self, folder: Path) -> np.ndarray:
-        """Spectral response (c, C) of the simulated multispectral sensor, rows sum to 1."""
+    def srf(self, folder: Path) -> np.ndarray | None:
+        """Spectral response (c, C) of the simulated multispectral sensor, rows sum to 1.
+
+        None, for a data set that brings a measured MSI, where no response is known: nothing is simulated then.
+        """
         raise TypeError(f"{type(self).__name__} must define srf(folder)")
+
+    def msi_bands(self, folder: Path) -> int:
+        """Number c of the MSI's bands, simulated or measured."""
+        srf = self.srf(folder)
+        if srf is None:
+            raise TypeError(f"{type(self).__name__} must define msi_bands(folder)")
+        return len(srf)
 
     def missing(self, folder: Path, scene: str) -> np.ndarray | None:
         """Mask (H, W), true where the scene has no value; None where all of its pixels have one."""
@@ -69,3 +79,15 @@ class DataSet:
     def read(self, folder: Path, scene: str) -> np.ndarray:
         """Read one scene as float32 (C, H, W), scaled once into [0,1]; what missing pixels hold does not matter."""
         raise TypeError(f"{type(self).__name__} must define read(folder, scene)")
+
+    def msi(self, folder: Path, scene: str) -> np.ndarray | None:
+        """Read the scene's measured MSI (c, H, W), float32, scaled once into [0,1] by a scale of its own.
+
+        A data set that defines this offers protocols with `msi=measured`. By default there is none.
+        """
+        return None
+
+    @property
+    def brings_msi(self) -> bool:
+        """Whether scenes have a measured MSI, known without the data."""
+        return type(self).msi is not DataSet.msi

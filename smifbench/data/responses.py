@@ -7,7 +7,9 @@ The named curves lie in `datasets/srf/*.csv`, a row for each wavelength.
   `nikon_d700_smooth` those of HIFtool (MIT licence), scaled alike. All three go by the camera's name in the literature.
 - `sentinel2a`: 13 bands, 1 nm; ESA's response functions COPE-GSEG-EOPG-TN-15-0007 v3.0 (2017), as the package pyrsr
   0.8.0 (Apache-2.0) tabulates them. `sentinel2a_10m` keeps the four 10 m bands, `sentinel2a_20m` the ten of 10 m
-  and 20 m.
+  and 20 m.- `eo1_ali`: nine bands, 1 nm; the measured responses of EO-1's Advanced Land Imager, as GitHub
+  `Danaroth83/Band-Assignment` tabulates them, negative noise of the measurement set to 0. `eo1_ali_vnir` keeps the six
+  bands up to 890 nm.
 """
 
 import csv
@@ -24,6 +26,8 @@ NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "nikon_d700": ("nikon_d700", None),
     "nikon_d700_akhtar": ("nikon_d700_akhtar", None),
     "nikon_d700_smooth": ("nikon_d700_smooth", None),
+    "eo1_ali": ("eo1_ali", None),
+    "eo1_ali_vnir": ("eo1_ali", ("MS1p", "MS1", "MS2", "MS3", "MS4", "MS4p")),
     "sentinel2a": ("sentinel2a", None),
     "sentinel2a_10m": ("sentinel2a", ("B02", "B03", "B04", "B08")),
     "sentinel2a_20m": ("sentinel2a", ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")),

@@ -1,8 +1,9 @@
 """Prepared scenes on disk, from which pairs are simulated.
 
-A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]. `<scene>.json` beside it holds its split,
-its hashes, the bands' wavelengths, the response of the multispectral sensor, and which pixels are missing: those hold
-the values of their nearest valid neighbours.
+A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]; the bands of an MSI that was measured with
+it follow its own (C + c, H, W). `<scene>.json` beside it holds its split, its hashes, the wavelengths of the C bands,
+the response of the multispectral sensor or null, and which pixels are missing: those hold the values of their nearest
+valid neighbours.
 """
 
 import hashlib
@@ -26,17 +27,23 @@ def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) ->
     Raises
     ------
     UserError
-        When the cube is not (C, H, W) float32, holds NaN or infinite values or leaves [0,1].
+        When the cube is not (C, H, W) float32, holds NaN or infinite values or leaves [0,1], or a measured MSI is not
+        of its size or has another number of bands than the response.
     """
     wavelengths_nm, srf = dataset.wavelengths_nm(raw), dataset.srf(raw)
     cube, missing = dataset.read(raw, scene), dataset.missing(raw, scene)
+    _check_shape(cube, f"{name}/{scene}", len(wavelengths_nm))
+    msi = dataset.msi(raw, scene)
+    if msi is not None:
+        _check_msi(msi, f"{name}/{scene}", cube.shape, srf)
+        cube = np.concatenate([cube, msi])
     if missing is not None and not missing.any():
         missing = None
     if missing is not None:
         if missing.all():
             raise UserError(f"scene {name}/{scene} has no pixel with a value; choose another region or other bands")
         cube = fill_nearest(cube, missing)
-    _check_cube(cube, f"{name}/{scene}", len(wavelengths_nm))
+    _check_values(cube, f"{name}/{scene}")
     with replacing(target) as temporary, temporary.open("wb") as file:
         np.save(file, cube)
     sidecar = _identity(dataset, name, scene) | {
@@ -45,11 +52,18 @@ def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) ->
         "full_scale": np.asarray(dataset.full_scale(raw, scene)).tolist(),
         "sources": {file.name: _content_hash(file) for file in dataset.scene_files(raw, scene)},
         "wavelengths_nm": [round(float(value), 6) for value in wavelengths_nm],
-        "srf": srf.tolist(),
+        "srf": None if srf is None else srf.tolist(),
+        "measured_msi_bands": 0 if msi is None else len(msi),
     }
     if missing is not None:
         sidecar |= {"pixels_missing": int(missing.sum()), "missing": mask_to_text(missing)}
     write_json(target.with_suffix(".json"), sidecar)
+
+
+def images_of(prepared: np.ndarray, sidecar: Mapping) -> tuple[np.ndarray, np.ndarray | None]:
+    """HR-HSI (C, H, W) and measured MSI (c, H, W), None where there is none, of a prepared scene's array."""
+    bands = len(sidecar["wavelengths_nm"])
+    return prepared[:bands], prepared[bands:] if len(prepared) > bands else None
 
 
 def missing_of(sidecar: Mapping) -> np.ndarray | None:
@@ -78,7 +92,7 @@ def _content_hash(file: File) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if isinstance(file, zipfile.Path) else file_hash(file)
 
 
-def _check_cube(cube: np.ndarray, name: str, bands: int) -> None:
+def _check_shape(cube: np.ndarray, name: str, bands: int) -> None:
     if cube.ndim != 3 or len(cube) != bands:
         raise UserError(
             f"scene {name} was read with shape {cube.shape}, but its data set states {bands} wavelengths; "
@@ -86,6 +100,21 @@ def _check_cube(cube: np.ndarray, name: str, bands: int) -> None:
         )
     if cube.dtype != np.float32:
         raise UserError(f"scene {name} was read as {cube.dtype}; read() must return float32 in [0,1]")
+
+
+def _check_msi(msi: np.ndarray, name: str, scene: tuple[int, ...], srf: np.ndarray | None) -> None:
+    if msi.ndim != 3 or msi.shape[1:] != scene[1:]:
+        raise UserError(f"the measured MSI of {name} has shape {msi.shape} and the scene {scene}; cut both alike")
+    if msi.dtype != np.float32:
+        raise UserError(f"the measured MSI of {name} was read as {msi.dtype}; msi() must return float32 in [0,1]")
+    if srf is not None and len(srf) != len(msi):
+        raise UserError(
+            f"the measured MSI of {name} has {len(msi)} bands and the response {len(srf)}; state the response of that "
+            "instrument's bands, or none"
+        )
+
+
+def _check_values(cube: np.ndarray, name: str) -> None:
     if not np.isfinite(cube).all():
         raise UserError(
             f"scene {name} holds {np.count_nonzero(~np.isfinite(cube))} NaN or infinite values; mask or repair them in "

@@ -5,12 +5,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from smifbench.data.missing import blocks_with_missing
-from smifbench.data.scenes import missing_of
+from smifbench.data.scenes import images_of, missing_of
 from smifbench.degradation.pairs import data_id
 from smifbench.errors import UserError
 from smifbench.system.files import read_json, replacing_folder, whole, write_json
@@ -51,17 +51,21 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
             stretched = protocol.scaling == "separate-minmax"
             if stretched:
                 _stretch(prepared, folder)
-            for path in prepared:
+            for path, sidecar in zip(prepared, sidecars, strict=True):
                 reference = folder / f"{path.stem}.hr_hsi.npy" if stretched else path
-                images = ["lr_hsi", "hr_msi", *(["missing"] if path.stem in masks else [])]
-                files = [reference, *(folder / f"{path.stem}.{image}.npy" for image in images)]
+                names = ["lr_hsi", "hr_msi", *(["missing"] if path.stem in masks else [])]
+                images = (np.load(folder / f"{path.stem}.{name}.npy", mmap_mode="r") for name in names)
                 scenes[path.stem] |= {
-                    "data": data_id(np.load(file, mmap_mode="r") for file in files),
+                    "data": data_id([images_of(np.load(reference, mmap_mode="r"), sidecar)[0], *images]),
                     "hr_hsi": reference.name if stretched else os.path.relpath(path, target),
                 }
-            wavelengths_nm = sidecars[-1]["wavelengths_nm"]
-            srf = protocol.srf(np.array(sidecars[-1]["srf"]), wavelengths_nm)
-            np.savez(folder / "problem.npz", psf=protocol.psf(ratio), srf=srf, wavelengths_nm=wavelengths_nm)
+            operators: dict[str, Any] = {
+                "psf": protocol.psf(ratio),
+                "srf": _response(protocol, sidecars[-1]),
+                "msi_bands": len(simulated.hr_msi),
+                "wavelengths_nm": sidecars[-1]["wavelengths_nm"],
+            }
+            np.savez(folder / "problem.npz", **{key: value for key, value in operators.items() if value is not None})
         write_json(folder / "pairs.json", about | {"scenes": scenes})
 
 
@@ -83,11 +87,17 @@ def simulate_prepared(path: Path, protocol: "Protocol", ratio: int) -> "Simulate
     sidecar = read_json(path.with_suffix(".json"))
     _check_prepared(path, sidecar)
     try:
-        srf = protocol.srf(np.array(sidecar["srf"]), sidecar["wavelengths_nm"])
-        seed = zlib.crc32(path.stem.encode())
-        return simulate(np.load(path, mmap_mode="r"), ratio, srf, replace(protocol, scaling="none"), seed)
+        srf, seed = _response(protocol, sidecar), zlib.crc32(path.stem.encode())
+        hr_hsi, msi = images_of(np.load(path, mmap_mode="r"), sidecar)
+        return simulate(hr_hsi, ratio, srf, replace(protocol, scaling="none"), seed, msi)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _response(protocol: "Protocol", sidecar: dict) -> np.ndarray | None:
+    """Response (c, C) of a prepared scene's MSI under a protocol; None where the MSI is a measured one."""
+    own = sidecar["srf"]
+    return protocol.srf(None if own is None else np.array(own), sidecar["wavelengths_nm"])
 
 
 def _check_prepared(path: Path, sidecar: dict) -> None:
@@ -100,9 +110,11 @@ def _stretch(prepared: Sequence[Path], folder: Path) -> None:
     """Stretch every band of references, LR-HSIs and HR-MSIs, each by its extremes over all scenes."""
     from smifbench.degradation.simulation import band_extremes, stretch
 
+    for path in prepared:
+        reference, _ = images_of(np.load(path, mmap_mode="r"), read_json(path.with_suffix(".json")))
+        np.save(folder / f"{path.stem}.hr_hsi.npy", reference)
     for image in ("hr_hsi", "lr_hsi", "hr_msi"):
         files = [folder / f"{path.stem}.{image}.npy" for path in prepared]
-        sources = prepared if image == "hr_hsi" else files
-        lowest, highest = band_extremes(np.load(source, mmap_mode="r") for source in sources)
-        for source, file in zip(sources, files, strict=True):
-            np.save(file, stretch(np.load(source), lowest, highest))
+        lowest, highest = band_extremes(np.load(file, mmap_mode="r") for file in files)
+        for file in files:
+            np.save(file, stretch(np.load(file), lowest, highest))

@@ -1,7 +1,7 @@
 """Folders of simulated pairs, read: each holds a data set's scenes as one protocol degrades them at one ratio.
 
 A folder holds `<scene>.lr_hsi.npy`, `<scene>.hr_msi.npy`, `<scene>.hr_hsi.npy` where the protocol rescales the
-reference, `problem.npz` with the responses, and `pairs.json`. A scene with missing pixels has `<scene>.missing.npy` and
+reference, `problem.npz` with the operators, and `pairs.json`. A scene with missing pixels has `<scene>.missing.npy` and
 `<scene>.lr_missing.npy` besides.
 """
 
@@ -57,12 +57,12 @@ def scene_names(folder: Path, split: str) -> list[str]:
 
 
 def load_problem(folder: Path) -> FusionProblem:
-    """Return the fusion problem of a folder of pairs."""
+    """Return the fusion problem of a folder of pairs; its `srf` is None where the MSI was measured."""
     path = folder / "problem.npz"
     with whole(path, folder), np.load(path) as operators:
-        psf, srf, wavelengths_nm = operators["psf"], operators["srf"], operators["wavelengths_nm"]
-    ratio = _about(folder)["ratio"]
-    return FusionProblem(srf.shape[1], srf.shape[0], ratio, psf, srf, wavelengths_nm)
+        psf, wavelengths_nm, srf = operators["psf"], operators["wavelengths_nm"], operators.get("srf")
+        msi_bands = int(operators["msi_bands"])
+    return FusionProblem(len(wavelengths_nm), msi_bands, _about(folder)["ratio"], psf, srf, wavelengths_nm)
 
 
 def load_pairs(folder: Path, split: str) -> list[Pair]:
@@ -92,6 +92,7 @@ def _load_pair(folder: Path, name: str, about: dict, ratio: int) -> Pair:
     for file in files:
         with whole(file, folder if file.parent == folder else file):
             images.append(np.load(file, mmap_mode="r"))
+    images[0] = images[0][: len(images[1])]  # the bands of a measured MSI follow in a prepared scene
     hr_hsi, lr_hsi, hr_msi = images[:3]
     masks = images[3:]
     shapes = [(len(hr_hsi), *(side // ratio for side in hr_hsi.shape[1:])), (len(hr_msi), *hr_hsi.shape[1:])]

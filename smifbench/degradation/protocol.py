@@ -17,6 +17,7 @@ FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
 SCALINGS = ("none", "separate-minmax")
+MSIS = ("simulated", "measured")
 
 
 def _is_number(value: object) -> bool:
@@ -61,6 +62,9 @@ class Protocol:
     snr_hsi_db, snr_msi_db
         Signal-to-noise ratio 10 log10(mean(signal^2) / variance) of white Gaussian noise, the same in every band; None
         adds no noise.
+    msi
+        `"simulated"` by the response; or `"measured"`: the MSI that the data set brings from an instrument of its own,
+        whose response is not known, so that nothing in this class chooses it.
     clip
         (lowest, highest) value of LR-HSI and HR-MSI, enforced after the noise; None leaves them.
     scaling
@@ -85,6 +89,7 @@ class Protocol:
     response_shift_nm: float = 0.0
     snr_hsi_db: float | None = None
     snr_msi_db: float | None = None
+    msi: str = "simulated"
     clip: tuple[float, float] | None = None
     scaling: str = "none"
 
@@ -93,6 +98,10 @@ class Protocol:
             raise unknown("border", self.border, BORDERS)
         if self.scaling not in SCALINGS:
             raise unknown("scaling", self.scaling, SCALINGS)
+        if self.msi not in MSIS:
+            raise unknown("msi", self.msi, MSIS)
+        if self.msi == "measured" and (self.response is not None or self.response_shift_nm):
+            raise UserError(f"protocol {self.id}: a measured MSI has its own response; leave out response")
         for name, words, valid in (
             ("size", ("r", "2r"), isinstance(self.size, int) and self.size >= 1),
             ("sigma", ("fwhm=r",), len(self._sigmas) == 2 and all(map(_is_width, self._sigmas))),
@@ -135,10 +144,20 @@ class Protocol:
             )
         return smear(np.outer(*(taps / taps.sum(axis=1, keepdims=True))), self.motion)
 
-    def srf(self, srf: np.ndarray, wavelengths_nm: np.ndarray) -> np.ndarray:
-        """Return the response (c, C) that makes the MSI of a data set whose own is `srf`; rows sum to 1."""
+    def srf(self, srf: np.ndarray | None, wavelengths_nm: np.ndarray) -> np.ndarray | None:
+        """Return the response (c, C) that makes the MSI of a data set whose own is `srf`; rows sum to 1.
+
+        None for a measured MSI. Raises UserError where neither the protocol nor the data set states a response.
+        """
+        if self.msi == "measured":
+            return None
         if self.response is not None:
             srf = spectral_response(self.response, wavelengths_nm)
+        if srf is None:
+            raise UserError(
+                f"protocol {self.id} simulates the MSI, and the data set states no response to do it by; state one as "
+                f"its option response, or take the MSI that was measured: {self.id}+msi=measured"
+            )
         if not self.response_shift_nm:
             return srf
         order = np.argsort(wavelengths_nm)

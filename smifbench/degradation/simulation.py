@@ -20,7 +20,12 @@ class Simulated(NamedTuple):
 
 
 def simulate(
-    hr_hsi: np.ndarray, ratio: int, srf: np.ndarray, protocol: Protocol | str = DEFAULT, seed: int = 0
+    hr_hsi: np.ndarray,
+    ratio: int,
+    srf: np.ndarray | None,
+    protocol: Protocol | str = DEFAULT,
+    seed: int = 0,
+    hr_msi: np.ndarray | None = None,
 ) -> Simulated:
     """Degrade one scene to the pair of images that a method fuses.
 
@@ -33,12 +38,15 @@ def simulate(
     ratio
         Spatial ratio r, at least 1.
     srf
-        Spectral response (c, C) of the multispectral sensor, rows sum to 1.
+        Spectral response (c, C) of the multispectral sensor, rows sum to 1; not looked at where the MSI is measured.
     protocol
         A protocol or the id of a named one.
     seed
         Seed of the noise. The two images draw from independent streams, so the noise of one does not depend on whether
         the other has any.
+    hr_msi
+        Measured MSI (c, H, W), for a protocol with `msi=measured`: it takes the place of the simulated one, and noise,
+        clipping and scaling are as for that.
 
     Returns
     -------
@@ -48,8 +56,8 @@ def simulate(
     Raises
     ------
     UserError
-        For another number of axes, sides that are no multiples of the ratio, values that are not finite, or a response
-        of another shape.
+        For another number of axes, sides that are no multiples of the ratio, values that are not finite, a response
+        of another shape, or a measured MSI that is not there or has another size.
     """
     if isinstance(protocol, str):
         protocol = get_protocol(protocol)
@@ -58,7 +66,13 @@ def simulate(
     psf = displace(protocol.psf(ratio), protocol.misregistration)
     hsi_seed, msi_seed = np.random.SeedSequence(seed).spawn(2)
     lr_hsi = _add_noise(blur_decimate(scene, psf, ratio, protocol.border).numpy(), protocol.snr_hsi_db, hsi_seed)
-    hr_msi = _add_noise(apply_srf(scene, srf).numpy(), protocol.snr_msi_db, msi_seed)
+    if protocol.msi == "measured":
+        hr_msi = _measured(hr_msi, reference.shape)
+    elif srf is None:
+        raise UserError("the protocol simulates the MSI, for which srf must be given")
+    else:
+        hr_msi = apply_srf(scene, srf).numpy()
+    hr_msi = _add_noise(hr_msi, protocol.snr_msi_db, msi_seed)
     if protocol.clip is not None:
         lr_hsi, hr_msi = lr_hsi.clip(*protocol.clip), hr_msi.clip(*protocol.clip)
     if protocol.scaling == "separate-minmax":
@@ -85,6 +99,16 @@ def _add_noise(image: np.ndarray, snr_db: float | None, seed: np.random.SeedSequ
     power = np.mean(image**2, axis=(1, 2), keepdims=True, dtype=np.float64)
     deviation = np.sqrt(power / 10 ** (snr_db / 10)).astype(np.float32)
     return image + deviation * np.random.default_rng(seed).standard_normal(image.shape, dtype=np.float32)
+
+
+def _measured(hr_msi: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Copy a measured MSI (c, H, W) to float32 and refuse what is none of the scene of that shape."""
+    if hr_msi is None:
+        raise UserError("the protocol takes a measured MSI, and there is none; leave out msi=measured")
+    msi = _checked_scene(hr_msi)
+    if msi.shape[1:] != shape[1:]:
+        raise UserError(f"the measured MSI has {msi.shape[1:]} pixels and the scene {shape[1:]}; cut both alike")
+    return msi
 
 
 def _checked_scene(hr_hsi: np.ndarray) -> np.ndarray:

@@ -273,10 +273,15 @@ def _split_variant(key: str) -> tuple[str, str]:
 def _check_names(experiment: Experiment) -> None:
     from smifbench.degradation.protocol import get_protocol
 
-    for name in experiment.datasets:
-        experiment.build_dataset(name)
-    for protocol in experiment.protocols:
-        get_protocol(protocol)
+    for name, id in product(experiment.datasets, [*experiment.protocols, *experiment.test_protocols]):
+        dataset, protocol = experiment.build_dataset(name), get_protocol(id)
+        if protocol.msi == "measured" and not dataset.brings_msi:
+            raise UserError(f"protocol {id} takes a measured MSI, which {name} does not bring; leave out msi=measured")
+        if protocol.msi == "simulated" and protocol.response is None and getattr(dataset, "response", "") is None:
+            raise UserError(
+                f"protocol {id} simulates the MSI, and data set {name} states no response to do it by; set its option "
+                f"response, or protocols: [{id}+msi=measured] for the MSI that was measured"
+            )
     _check_tests(experiment)
     for (method, _), about in experiment.methods.items():
         known = plugins.method_options(plugins.method_class(method))

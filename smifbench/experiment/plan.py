@@ -52,7 +52,7 @@ def disk_plan(experiment: Experiment) -> dict[str, float]:
         built = experiment.build_dataset(dataset)
         for scene, split in built.scenes().items():
             values = BYTES * math.prod(built.size(scene))
-            taken["prepared scenes"] += values * bands
+            taken["prepared scenes"] += values * (bands + (msi_bands if built.brings_msi else 0))
             for ratio in experiment.ratios:
                 pairs = values * (bands / ratio**2 + msi_bands) * len(experiment.protocols)
                 taken["simulated pairs"] += pairs
@@ -109,6 +109,8 @@ def _train_row(
 def _bands(experiment: Experiment) -> dict[str, tuple[int, int]]:
     """Return the numbers of MSI and HSI bands of every data set."""
     raw = Path("data") / "raw"
-    return {
-        name: experiment.build_dataset(name).srf(raw / experiment.reader(name)).shape for name in experiment.datasets
-    }
+    counted = {}
+    for name in experiment.datasets:
+        dataset, folder = experiment.build_dataset(name), raw / experiment.reader(name)
+        counted[name] = dataset.msi_bands(folder), len(dataset.wavelengths_nm(folder))
+    return counted
