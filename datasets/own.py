@@ -86,6 +86,8 @@ class Own(DataSet):
     citation = ""
     licence = "its owner's"
     homepage = ""
+    prefix = "own"
+    """How the names of its scenes begin."""
 
     def __init__(
         self,
@@ -120,14 +122,14 @@ class Own(DataSet):
         fills = [missing] if isinstance(missing, int | float) else missing
         _check("missing", missing, _are_numbers(fills), "a number or a list of numbers")
         self.fills = [float(fill) for fill in fills]
-        self.response = _checked_response(response)
+        self.response: str | Mapping | None = _checked_response(response)
         self.split = _checked_split(split or {})
         self.regions = _checked_regions(regions)
 
     def scenes(self) -> dict[str, str]:
         """One scene for each region, named after its split."""
         splits = self.regions or [split for split in SPLITS if self.split.get(split, 1)]
-        return {f"own_{split}": split for split in splits}
+        return {f"{self.prefix}_{split}": split for split in splits}
 
     def sources(self) -> list[Path]:
         """Local files that determine the scenes, as far as they exist."""
@@ -149,8 +151,10 @@ class Own(DataSet):
         """Centres (C,) of the bands kept, increasing."""
         return self._centres[self._bands]
 
-    def srf(self, folder: Path) -> np.ndarray:
+    def srf(self, folder: Path) -> np.ndarray | None:
         """Response (c, C) over the bands kept."""
+        if self.response is None:
+            return None
         centres = self._centres[self._bands]
         if isinstance(self.response, Mapping):
             about = self.response["gaussian"]
@@ -173,19 +177,24 @@ class Own(DataSet):
         split = self.scenes()[scene]
         rows, columns = self._regions()[split]
         counts = self._cube.array[:, rows, columns][self._bands]
+        return self._scaled(counts, self._full_scale, self.missing(folder, scene), split)
+
+    def _scaled(
+        self, counts: np.ndarray, scale: float, missing: np.ndarray | None, split: str, option: str = "scale"
+    ) -> np.ndarray:
+        """Divide a region's counts (bands, H, W) by what becomes 1; raises UserError where they then leave [0,1]."""
         region = np.empty(counts.shape, np.float32)
-        np.divide(counts, np.float64(self._full_scale), out=region, casting="same_kind")
+        np.divide(counts, np.float64(scale), out=region, casting="same_kind")
         if self.clip:
             np.clip(region, 0, 1, out=region)
-        missing = self.missing(folder, scene)
         values = region if missing is None else region[:, ~missing]
         if not values.size:
             raise UserError(f"{self.path}: no pixel of the {split} region has a value; choose other regions or bands")
         lowest, highest = float(values.min()), float(values.max())
         if lowest < 0 or highest > 1:
             raise UserError(
-                f"{self.path}: with scale {self._full_scale:g} the {split} region ranges over {lowest:.4g}.."
-                f"{highest:.4g}; set scale so that it lies in 0..1, or clip: true"
+                f"{self.path}: with {option} {scale:g} the {split} region ranges over {lowest:.4g}.."
+                f"{highest:.4g}; set {option} so that it lies in 0..1, or clip: true"
             )
         return region
 

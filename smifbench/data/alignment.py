@@ -34,7 +34,7 @@ class Common:
     Parameters
     ----------
     ratio
-        MSI pixels along an HSI pixel, at least 2.
+        MSI pixels along an HSI pixel.
     hsi, msi
         Window of each image.
     """
@@ -58,7 +58,9 @@ def comparable(hsi: Grid | None, msi: Grid | None) -> str:
     return ""
 
 
-def common_ground(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, msi_shape: tuple[int, int]) -> Common:
+def common_ground(
+    hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, msi_shape: tuple[int, int], least_ratio: int = 2
+) -> Common:
     """Find ratio and common extent of two images from their grids.
 
     Parameters
@@ -67,6 +69,8 @@ def common_ground(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, msi_shape: t
         Grids, of which `comparable` has nothing to complain.
     hsi_shape, msi_shape
         Heights and widths.
+    least_ratio
+        2, or 1 where the two may be of one resolution.
 
     Raises
     ------
@@ -85,9 +89,9 @@ def common_ground(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, msi_shape: t
         raise UserError(f"{found}, and the images run in different directions; {REMEDY}")
     if max(onto.a, onto.e) < 1 - LARGEST_DRIFT:
         raise UserError(f"{found}: the HSI is the finer one; exchange them")
-    if ratio < 2 and max(abs(onto.a - 1), abs(onto.e - 1)) * side <= LARGEST_DRIFT:
+    if ratio < least_ratio and max(abs(onto.a - 1), abs(onto.e - 1)) * side <= LARGEST_DRIFT:
         raise UserError(f"{found}: they are of one resolution, so there is nothing to fuse")
-    if max(abs(onto.a - ratio), abs(onto.e - ratio)) * side > LARGEST_DRIFT or ratio < 2:
+    if max(abs(onto.a - ratio), abs(onto.e - ratio)) * side > LARGEST_DRIFT or ratio < least_ratio:
         raise UserError(f"{found}, which is no whole ratio; {REMEDY}")
     left, top = round(onto.c), round(onto.f)
     shift = max(abs(onto.c - left), abs(onto.f - top))
@@ -106,8 +110,8 @@ def common_ground(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, msi_shape: t
     return Common(ratio, (rows[0], columns[0]), (rows[1], columns[1]))
 
 
-def ratio_between(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid) -> int:
-    """Ratio of two images in any grids: the HSI's pixel over the MSI's at the HSI's centre, rounded, at least 2."""
+def ratio_between(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, least: int = 2) -> int:
+    """Ratio of two images in any grids: the HSI's pixel over the MSI's at the HSI's centre, rounded, at least `least`."""
     from rasterio.warp import transform
 
     row, column = hsi_shape[0] / 2, hsi_shape[1] / 2
@@ -117,12 +121,12 @@ def ratio_between(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid) -> int:
         xs, ys = transform(hsi.crs, msi.crs, xs, ys)
     places = np.array([~msi.transform @ place for place in zip(xs, ys, strict=True)])
     area = abs(np.linalg.det(places[1:] - places[0]))
-    if area < 1.5**2:
+    if area < (least - 0.5) ** 2:
         raise UserError(
             f"by their geo-references an HSI pixel covers {area:.3g} MSI pixels, so there is nothing to fuse; exchange "
             "them if the HSI is the finer one"
         )
-    return max(2, round(area**0.5))
+    return max(least, round(area**0.5))
 
 
 def warp(

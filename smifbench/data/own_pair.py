@@ -32,7 +32,7 @@ class OwnPair:
     hr_msi
         (c, H, W), float32, in its file's units.
     ratio
-        H / h = W / w, at least 2.
+        H / h = W / w.
     scale
         HSI value that became 1.
     order
@@ -148,6 +148,7 @@ def read_pair(
     wavelengths: str | None = None,
     scale: float | None = None,
     align: bool = False,
+    least_ratio: int = 2,
 ) -> OwnPair:
     """Read and check both images of a pair.
 
@@ -162,11 +163,13 @@ def read_pair(
         HSI value that becomes 1 for the method; None takes `smifbench.data.cubes.reading.full_scale` of the bands kept.
     align
         Warp the MSI onto the grid that divides the HSI's pixels.
+    least_ratio
+        2, or 1 where the two may be of one resolution, because the HSI is to be degraded.
 
     Raises
     ------
     UserError
-        For files that cannot be read, whose sizes or geo-references do not make one ratio of at least 2, with values
+        For files that cannot be read, whose sizes or geo-references do not make one such ratio, with values
         that seem to mark missing pixels and are not declared, or a list of wavelengths of another length.
     """
     hsi_path, msi_path = (", ".join(map(str, files.paths)) for files in (hsi_files, msi_files))
@@ -174,7 +177,7 @@ def read_pair(
     hsi_choice, msi_choice = (
         _choice(image, text) for image, text in (("hsi", hsi_files.bands), ("msi", msi_files.bands))
     )
-    hsi, msi = _read_cubes([hsi_files, msi_files], None if stated is None else len(stated))
+    hsi, msi = _read_cubes([hsi_files, msi_files], None if stated is None else len(stated), least_ratio)
     if stated is not None:
         if len(stated) != len(hsi.array):
             raise UserError(
@@ -202,7 +205,7 @@ def read_pair(
     if align:
         if why or hsi.grid is None or msi.grid is None:
             raise UserError(f"--align needs the geo-references of both files, but {why}")
-        ratio = alignment.ratio_between(hsi.grid, shapes[0], msi.grid)
+        ratio = alignment.ratio_between(hsi.grid, shapes[0], msi.grid, least_ratio)
         values, missing, grid = alignment.warp(values, missing, msi.grid, hsi.grid, shapes[0], ratio)
         notes.append(f"the MSI was resampled onto the HSI's grid, {ratio} x {ratio} pixels in each of its pixels")
         window = _covered(missing, shapes[0], ratio)
@@ -211,11 +214,11 @@ def read_pair(
     elif why or hsi.grid is None or msi.grid is None:
         if hsi.grid is not None or msi.grid is not None:
             notes.append(f"the places of the two images were not compared, because {why}")
-        ratio = _ratio(hsi, msi, hsi_path, msi_path)
+        ratio = _ratio(hsi, msi, hsi_path, msi_path, least_ratio)
         first, second = ((slice(0, height), slice(0, width)) for height, width in shapes)
         common = alignment.Common(ratio, first, second)
     else:
-        common = alignment.common_ground(hsi.grid, shapes[0], msi.grid, shapes[1])
+        common = alignment.common_ground(hsi.grid, shapes[0], msi.grid, shapes[1], least_ratio)
     ratio = common.ratio
     kept = [tuple(side.stop - side.start for side in window) for window in (common.hsi, common.msi)]
     if kept[0] != shapes[0] or (kept[1] != shapes[1] and not align):
@@ -276,7 +279,7 @@ def _choice(image: str, text: str | None) -> BandChoice:
         return BandChoice() if text is None else parse_bands(text)
 
 
-def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None) -> tuple[Cube, Cube]:
+def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None, least_ratio: int) -> tuple[Cube, Cube]:
     """Read both cubes; where the axis of the bands is not stated, the sizes of the two decide it if they can."""
     counts = (wavelengths, None)
     asks = [lambda option, image=image: f"--{image}-{option.replace('_', '-')}" for image in ("hsi", "msi")]
@@ -290,11 +293,11 @@ def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None) -> tuple[C
             failure = failure or error
             cubes.append([])
     candidates = [list(found) for found in cubes]
-    if failure is not None or not _fitting(cubes[0][0], cubes[1][0]):
+    if failure is not None or not _fitting(cubes[0][0], cubes[1][0], least_ratio):
         for index, (image, count) in enumerate(zip(files, counts, strict=True)):
             if image.band_axis is None and Path(image.paths[0]).suffix.lower() in UNSTATED_AXES:
                 candidates[index] = [read_product(image.paths, image.variable, other, count) for other in range(3)]
-    fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi)]
+    fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi, least_ratio)]
     if len(fitting) == 1:
         return fitting[0]
     if failure is not None:
@@ -302,11 +305,11 @@ def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None) -> tuple[C
     return cubes[0][0], cubes[1][0]
 
 
-def _fitting(hsi: Cube, msi: Cube) -> bool:
-    """Whether the sides make one whole ratio of at least 2, and the HSI has at least as many bands."""
+def _fitting(hsi: Cube, msi: Cube, least_ratio: int) -> bool:
+    """Whether the sides make one whole ratio, and the HSI has at least as many bands."""
     (bands, height, width), (msi_bands, msi_height, msi_width) = hsi.array.shape, msi.array.shape
     ratio = msi_height // height
-    return ratio >= 2 and (msi_height, msi_width) == (ratio * height, ratio * width) and msi_bands <= bands
+    return ratio >= least_ratio and (msi_height, msi_width) == (ratio * height, ratio * width) and msi_bands <= bands
 
 
 def _refuse_undeclared(
@@ -368,7 +371,7 @@ def _span(side: slice) -> str:
     return f"{side.start}-{side.stop - 1}"
 
 
-def _ratio(hsi: Cube, msi: Cube, hsi_path: str | Path, msi_path: str | Path) -> int:
+def _ratio(hsi: Cube, msi: Cube, hsi_path: str | Path, msi_path: str | Path, least_ratio: int) -> int:
     (_, height, width), (_, msi_height, msi_width) = hsi.array.shape, msi.array.shape
     sizes = f"{hsi_path} has {height} x {width} pixels and {msi_path} {msi_height} x {msi_width}"
     axes = "or state the band axis by --hsi-band-axis or --msi-band-axis"
@@ -377,7 +380,7 @@ def _ratio(hsi: Cube, msi: Cube, hsi_path: str | Path, msi_path: str | Path) -> 
     ratio = msi_height // height
     if (msi_height, msi_width) != (ratio * height, ratio * width):
         raise UserError(f"{sizes}, which is no whole ratio; crop or resample one to the other's ground, {axes}")
-    if ratio == 1:
+    if ratio < least_ratio:
         raise UserError(f"{sizes}: they are of one resolution, so there is nothing to fuse")
     return ratio
 
