@@ -111,7 +111,7 @@ def common_ground(
 
 
 def ratio_between(hsi: Grid, hsi_shape: tuple[int, int], msi: Grid, least: int = 2) -> int:
-    """Ratio of two images in any grids: the HSI's pixel over the MSI's at the HSI's centre, rounded, at least `least`."""
+    """Ratio of two images in any grids: the HSI's pixel over the MSI's at the HSI's centre, rounded up to `least`."""
     from rasterio.warp import transform
 
     row, column = hsi_shape[0] / 2, hsi_shape[1] / 2
