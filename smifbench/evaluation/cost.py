@@ -13,6 +13,7 @@ import copy
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,9 +100,7 @@ def count_macs(method: FusionMethod, height: int, width: int) -> float:
     network, images = _shape_only(method, height, width)
     analysis = FlopCountAnalysis(network, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**{f"aten::{name}{twin}": None for name in NEGLIGIBLE for twin in ("", "_")})
-    analysis.set_op_handle(
-        **{"aten::scaled_dot_product_attention": _attention, "aten::einsum": _einsum, "aten::baddbmm": _baddbmm}
-    )
+    analysis.set_op_handle(**{f"aten::{name}": rule for name, rule in PRODUCTS.items()})
     with _without_values(method):
         total = float(analysis.total())
     if unknown := sorted(analysis.unsupported_ops()):
@@ -116,7 +115,8 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
     """Operations of one forward of one image under the rules of thop 0.1.1, the SMIF-NET paper's counter.
 
     thop sees modules of exactly the types in `THOP_RULES`, and nothing else: no products of attention, no functional
-    call, no subclass. A transposed convolution costs it the kernel's area for an element of the *output*, which is
+    call, no subclass. A module that lies at k places of the network (shared by k parents) is counted k times for each
+    place, so k^2 times a call. A transposed convolution costs it the kernel's area for an element of the *output*, which is
     stride^2 too many. It counts a norm at 4 for an element if affine, else 2; a PReLU at 1; a softmax module at
     3n - 1 for a row of n.
 
@@ -133,14 +133,15 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
     if not method.trainable:
         return math.nan
     network, images = _shape_only(method, height, width)
+    places = _places(network)
     total = 0.0
 
     def count(module: nn.Module, inputs: tuple, output: Any) -> None:
         nonlocal total
         if rule := THOP_RULES.get(type(module)):
-            total += rule(module, inputs[0], output)
+            total += places[module] ** 2 * rule(module, inputs[0], output)
         if own_rule := getattr(module, "thop_macs", None):
-            total += own_rule(*inputs, output=output)
+            total += places[module] ** 2 * own_rule(*inputs, output=output)
 
     for module in network.modules():
         if isinstance(module, nn.RNNBase | nn.RNNCellBase):
@@ -151,6 +152,14 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
     with torch.no_grad(), _without_values(method):
         network(*images)
     return total
+
+
+def _places(network: nn.Module) -> Counter[nn.Module]:
+    """How many ways lead from the network down to each of its modules, by parents that differ."""
+    found = Counter([network])
+    for child in network.children():
+        found += _places(child)
+    return found
 
 
 def _thop_convolution(module: Any, x: Tensor, y: Tensor) -> float:
@@ -390,8 +399,46 @@ def _attention(inputs: list, outputs: list) -> int:
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-def _baddbmm(inputs: list, outputs: list) -> int:
+def _product(first: int) -> Callable[[list, list], int]:
+    """Rule of a product of matrices or vectors, or of batches of them, whose left factor is the input `first`.
+
+    Each element of the outcome sums over the left factor's last side.
+    """
+
+    def macs(inputs: list, outputs: list) -> int:
+        left, right = (_shape(factor) for factor in inputs[first : first + 2])
+        batch = torch.broadcast_shapes(left[:-2], right[:-2])
+        return math.prod(batch) * math.prod(left[-2:]) * (right[-1] if len(right) > 1 else 1)
+
+    return macs
+
+
+def _summed_product(inputs: list, outputs: list) -> int:
+    """Products of a batch, summed: `addbmm(bias, left, right)`."""
     return math.prod(_shape(inputs[1])) * _shape(inputs[2])[-1]
+
+
+def _outer(inputs: list, outputs: list) -> int:
+    return math.prod(_shape(inputs[0])) * math.prod(_shape(inputs[1]))
+
+
+def _inner(inputs: list, outputs: list) -> int:
+    """Inner products of the last sides of two tensors of any shapes."""
+    left, right = (_shape(factor) for factor in inputs[:2])
+    return math.prod(left) * math.prod(right[:-1])
+
+
+def _tensordot(inputs: list, outputs: list) -> int:
+    left, right = (_shape(factor) for factor in inputs[:2])
+    summed = [right[side] for side in inputs[3].toIValue()]
+    return math.prod(left) * math.prod(right) // math.prod(summed)
+
+
+def _bilinear(inputs: list, outputs: list) -> int:
+    """x1^T A x2 for every row: first A x2 of each output, then the inner product with x1."""
+    rows = math.prod(_shape(inputs[0])[:-1])
+    weight = _shape(inputs[2])
+    return rows * (math.prod(weight) + math.prod(weight[:2]))
 
 
 def _einsum(inputs: list, outputs: list) -> float:
@@ -403,6 +450,20 @@ def _einsum(inputs: list, outputs: list) -> float:
 
         return einsum_flop_jit(inputs, outputs)
     return math.prod(dict(zip("".join(terms), [*_shape(factors[0]), *_shape(factors[1])], strict=True)).values())
+
+
+PRODUCTS: dict[str, Callable[[list, list], float]] = {
+    "scaled_dot_product_attention": _attention,
+    "einsum": _einsum,
+    **dict.fromkeys(("matmul", "mm", "mv", "bmm", "dot", "vdot"), _product(0)),
+    **dict.fromkeys(("addmm", "addmv", "baddbmm"), _product(1)),
+    "addbmm": _summed_product,
+    **dict.fromkeys(("outer", "ger"), _outer),
+    "inner": _inner,
+    "tensordot": _tensordot,
+    "bilinear": _bilinear,
+}
+"""Rules of products by their names in torch, in place of fvcore's, which take the first factor's shape for the whole."""
 
 
 def _seconds(method: FusionMethod, images: list[Tensor], device: torch.device) -> float:
