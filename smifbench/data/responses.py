@@ -7,9 +7,13 @@ The named curves lie in `datasets/srf/*.csv`, a row for each wavelength.
   `nikon_d700_smooth` those of HIFtool (MIT licence), scaled alike. All three go by the camera's name in the literature.
 - `sentinel2a`: 13 bands, 1 nm; ESA's response functions COPE-GSEG-EOPG-TN-15-0007 v3.0 (2017), as the package pyrsr
   0.8.0 (Apache-2.0) tabulates them. `sentinel2a_10m` keeps the four 10 m bands, `sentinel2a_20m` the ten of 10 m
-  and 20 m.- `eo1_ali`: nine bands, 1 nm; the measured responses of EO-1's Advanced Land Imager, as GitHub
-  `Danaroth83/Band-Assignment` tabulates them, negative noise of the measurement set to 0. `eo1_ali_vnir` keeps the six
-  bands up to 890 nm.
+  and 20 m.
+- `sentinel2b`, `sentinel2b_10m`, `sentinel2b_20m`: the same bands of Sentinel-2B, and `landsat8_oli`: the seven 30 m
+  bands of Landsat 8's OLI; as published by ESA and USGS and tabulated every 2.5 nm in the package Py6S 1.9.2,
+  interpolated linearly to 1 nm.
+- `eo1_ali`: the nine multispectral bands of EO-1's ALI, 1 nm, from the file ALI_Spectral_Responses.mat of
+  Danaroth83/Band-Assignment on GitHub; its negative noise is set to zero.
+  `eo1_ali_vnir` keeps the six bands up to 890 nm.
 """
 
 import csv
@@ -28,6 +32,9 @@ from smifbench.places import RESPONSES
 
 logger = logging.getLogger(__name__)
 
+SENTINEL2_10M = ("B02", "B03", "B04", "B08")
+SENTINEL2_20M = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+
 NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "nikon_d700": ("nikon_d700", None),
     "nikon_d700_akhtar": ("nikon_d700_akhtar", None),
@@ -35,8 +42,12 @@ NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "eo1_ali": ("eo1_ali", None),
     "eo1_ali_vnir": ("eo1_ali", ("MS1p", "MS1", "MS2", "MS3", "MS4", "MS4p")),
     "sentinel2a": ("sentinel2a", None),
-    "sentinel2a_10m": ("sentinel2a", ("B02", "B03", "B04", "B08")),
-    "sentinel2a_20m": ("sentinel2a", ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")),
+    "sentinel2a_10m": ("sentinel2a", SENTINEL2_10M),
+    "sentinel2a_20m": ("sentinel2a", SENTINEL2_20M),
+    "sentinel2b": ("sentinel2b", None),
+    "sentinel2b_10m": ("sentinel2b", SENTINEL2_10M),
+    "sentinel2b_20m": ("sentinel2b", SENTINEL2_20M),
+    "landsat8_oli": ("landsat8_oli", None),
 }
 """Named responses: file stem and the bands kept (None keeps all)."""
 

@@ -263,7 +263,7 @@ class Training:
 
     def _overflow(self) -> str:
         """Name a weight, a running mean or a memory of the optimizer that is not finite; "" where all are."""
-        tensors = dict(self.model.named_parameters())
+        tensors: dict[str, Tensor] = dict(self.model.named_parameters())
         tensors |= {name: buffer for name, buffer in self.model.named_buffers() if "running_" in name}
         if self.average:
             tensors |= {f"average of {name}": tensor for name, tensor in self._kept.named_parameters()}

@@ -68,8 +68,27 @@ def test_sentinel2a_has_its_published_centroids():
     np.testing.assert_allclose(centroids, published, atol=0.051)
 
 
-def test_sentinel2a_subsets_by_ground_resolution():
-    whole, fine, both = map(load_response, ("sentinel2a", "sentinel2a_10m", "sentinel2a_20m"))
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        (
+            "sentinel2b",
+            [442.3, 492.2, 559.0, 664.9, 703.9, 739.2, 779.7, 832.9, 864.0, 943.1, 1376.9, 1610.4, 2185.7],
+        ),
+        ("landsat8_oli", [442.9, 482.7, 561.3, 654.6, 864.6, 1609.1, 2201.2]),
+        ("eo1_ali", [441.6, 484.8, 567.2, 660.0, 790.0, 865.6, 1244.4, 1640.1, 2225.7]),
+    ],
+)
+def test_other_sensors_have_their_published_centroids(name, published):
+    grid, _, curves = load_response(name)
+    np.testing.assert_allclose(curves @ grid / curves.sum(axis=1), published, atol=0.051)
+    bands = np.arange(400.0, 2500, 10)
+    np.testing.assert_allclose(spectral_response(name, bands, 10) @ bands, published, atol=0.5)
+
+
+@pytest.mark.parametrize("satellite", ["sentinel2a", "sentinel2b"])
+def test_sentinel2_subsets_by_ground_resolution(satellite):
+    whole, fine, both = map(load_response, (satellite, f"{satellite}_10m", f"{satellite}_20m"))
     assert fine.band_names == ("B02", "B03", "B04", "B08")
     assert both.band_names == ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
     for subset in (fine, both):
