@@ -46,8 +46,8 @@ class Own(DataSet):
         Band centres in the file's order: a list, or {start: 400, step: 10}; None takes the file's. Micrometres are
         recognised by their magnitude.
     bandwidths_nm
-        Full widths of the bands, a list or one number; None takes the file's. Where neither is known, the response is
-        sampled at the band centres.
+        Full widths of the bands, a list or one number; None takes the file's. Where neither is known, they follow from
+        the distances of the centres.
     scale
         Value that becomes 1. None takes the largest value of the bands kept rounded up to one digit (24639 becomes
         30000), for whole numbers at most the type's largest: the test region then decides the order of magnitude and

@@ -10,7 +10,7 @@ The named curves lie in `datasets/srf/*.csv`, a row for each wavelength.
   and 20 m.
 - `sentinel2b`, `sentinel2b_10m`, `sentinel2b_20m`: the same bands of Sentinel-2B, and `landsat8_oli`: the seven 30 m
   bands of Landsat 8's OLI; as published by ESA and USGS and tabulated every 2.5 nm in the package Py6S 1.9.2,
-  interpolated linearly to 1 nm.
+  interpolated linearly to 1 nm, noise below zero set to zero.
 - `eo1_ali`: the nine multispectral bands of EO-1's ALI, 1 nm, from the file ALI_Spectral_Responses.mat of
   Danaroth83/Band-Assignment on GitHub; its negative noise is set to zero.
   `eo1_ali_vnir` keeps the six bands up to 890 nm.
@@ -52,7 +52,7 @@ NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
 """Named responses: file stem and the bands kept (None keeps all)."""
 
 
-LEAST_COVERAGE = 0.5
+LEAST_COVERAGE = 0.25
 """Part of a response band that must lie within hyperspectral bands; a band of which less does is refused."""
 
 TOLD_COVERAGE = 0.99
@@ -138,8 +138,8 @@ def spectral_response(
     Raises
     ------
     UserError
-        For a response band of which less than half (`LEAST_COVERAGE`) meets hyperspectral bands, or that lies between
-        centres whose widths are not stated; or widths that are not positive.
+        For a response band of which less than a quarter (`LEAST_COVERAGE`) meets hyperspectral bands, or that lies
+        between centres whose widths are not stated; or widths that are not positive.
     """
     if not isinstance(response, Response):
         response = load_response(response)
@@ -227,7 +227,7 @@ def shift_response(
     Raises
     ------
     UserError
-        Where the shift takes more than half of a row off the hyperspectral bands.
+        Where the shift leaves less than a quarter (`LEAST_COVERAGE`) of a row within the hyperspectral bands.
     """
     centres = _finite_vector(wavelengths_nm, "wavelengths_nm")
     widths = None if bandwidths_nm is None else _positive_widths(bandwidths_nm, len(centres), "bandwidths_nm")
