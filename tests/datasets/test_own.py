@@ -320,7 +320,7 @@ def test_bands_that_the_file_calls_bad_stay_out_unless_they_are_asked_for(tmp_pa
         ({"drop_bands": [-1]}, "drop_bands must be"),
         ({"drop_bands": [[5, 3]]}, "drop_bands must be"),
         ({"drop_bands": [[1, 2, 3]]}, "drop_bands must be"),
-        ({"response": "sentinel2"}, "did you mean 'sentinel2a'"),
+        ({"response": "sentinel2a_10"}, "did you mean 'sentinel2a_10m'"),
         ({"response": "nowhere.csv"}, "there is no file nowhere.csv"),
         ({"response": 5}, "response must be"),
         ({"response": {"gaussian": {"centres_nm": [500]}}}, "response must be"),
