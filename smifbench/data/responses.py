@@ -103,8 +103,11 @@ def load_response(name_or_path: str | Path) -> Response:
         response = _read(RESPONSES / f"{stem}.csv")
         return response if keep is None else _select(response, keep)
     path = Path(name_or_path)
-    if path.is_file():
-        return _read(path)
+    try:
+        if path.is_file():
+            return _read(path)
+    except OSError as error:
+        raise UserError(f"the response {path!s:.60} cannot be read: {error.strerror}; name another file") from error
     if path.suffix == ".csv":
         raise UserError(f"there is no file {path}; give the path of a CSV or one of: {', '.join(NAMED)}")
     raise unknown("spectral response", str(name_or_path), NAMED)

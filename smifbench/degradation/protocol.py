@@ -293,10 +293,7 @@ PROTOCOLS: dict[str, Protocol] = {
         # not public; the extremes are those of the whole image, test region included, so that the stretching of the
         # training region knows the test region's brightest and darkest pixels.
         Protocol("paper-wdcm/1", scaling="separate-minmax"),
-        # The kernel behind most tables of results above 50 dB on CAVE, known from secondary sources alone: 3 x 3, sigma
-        # 0.5, then every r-th pixel. They do not say which pixel of a block is kept nor what lies beyond the border;
-        # here it is the first, as in LTTR's code, on a scene that goes round. The kernel weighs the kept pixel by 0.62
-        # and sees little of the others, so the LR-HSI is aliased, and the numbers compare with no other protocol's.
+        # The kernel behind most tables of results above 50 dB on CAVE; see below.
         Protocol("gauss3-s05/1", size=3, sigma=0.5, shift="first-pixel", border="circular"),
         # A telescope limited by diffraction alone (Airy 1835; Born and Wolf, Principles of Optics, 8.5.2).
         Protocol("airy/1", size="4r", kernel="airy", sigma="fwhm=r"),
@@ -308,7 +305,12 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("mtf-gauss/1", size="4r", sigma="mtf=0.3"),
     )
 }
-"""The named protocols by id."""
+"""The named protocols by id.
+
+`gauss3-s05/1`, 3 x 3 and sigma 0.5 with plain decimation, is known from secondary sources alone. They do not say which
+pixel of a block is kept, nor what lies beyond the border: here it is the first pixel, as in LTTR's code, on a scene that
+goes round. The kept pixel weighs 0.62 and most others of the block nothing, so the LR-HSI is aliased, and its numbers
+compare with those of no other protocol."""
 
 
 DEFAULT = PROTOCOLS["block-gauss-s2/1"]

@@ -335,6 +335,8 @@ def test_malformed_csv_is_refused(tmp_path, text, message):
 def test_unknown_names():
     with pytest.raises(UserError, match="unknown spectral response 'nikon_d70'; did you mean 'nikon_d700'"):
         load_response("nikon_d70")
+    with pytest.raises(UserError, match=r"the response aaa.* cannot be read"):
+        load_response("a" * 3000)
     with pytest.raises(UserError, match=r"there is no file nowhere/camera\.csv; .* nikon_d700"):
         load_response("nowhere/camera.csv")
 
