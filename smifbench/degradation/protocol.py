@@ -308,7 +308,7 @@ PROTOCOLS: dict[str, Protocol] = {
 """The named protocols by id.
 
 `gauss3-s05/1`, 3 x 3 and sigma 0.5 with plain decimation, is known from secondary sources alone. They do not say which
-pixel of a block is kept, nor what lies beyond the border: here it is the first pixel, as in LTTR's code, on a scene that
+pixel of a block is kept, nor what lies beyond the border: here it is the first pixel, as in LTTR's code, and a scene
 goes round. The kept pixel weighs 0.62 and most others of the block nothing, so the LR-HSI is aliased, and its numbers
 compare with those of no other protocol."""
 
