@@ -115,6 +115,10 @@ class Eo1(FileDataSet):
         """Band centres (47,), increasing."""
         return WAVELENGTHS_NM
 
+    def bandwidths_nm(self, folder: Path) -> np.ndarray:
+        """Full widths (47,)."""
+        return np.full(len(WAVELENGTHS_NM), WIDTH_NM)
+
     def srf(self, folder: Path) -> np.ndarray:
         """Response (6, 47) by which an MSI is simulated."""
         return spectral_response(self.response, WAVELENGTHS_NM, WIDTH_NM)

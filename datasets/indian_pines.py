@@ -57,6 +57,10 @@ class IndianPines(DataSet):
         """Mean centre of each bin (200 / binning,), increasing."""
         return _channel_centres()[_order()].reshape(-1, self.binning).mean(1)
 
+    def bandwidths_nm(self, folder: Path) -> np.ndarray:
+        """Width of a bin (200 / binning,): that of its channels together."""
+        return np.full(200 // self.binning, self.binning * CHANNEL_WIDTH_NM)
+
     def srf(self, folder: Path) -> np.ndarray:
         """Response over the bins: the sum of the responses over their channels."""
         channels = spectral_response(

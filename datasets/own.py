@@ -46,8 +46,8 @@ class Own(DataSet):
         Band centres in the file's order: a list, or {start: 400, step: 10}; None takes the file's. Micrometres are
         recognised by their magnitude.
     bandwidths_nm
-        Full widths of the bands, a list or one number; None takes the file's. Where neither is known, the response is
-        sampled at the band centres.
+        Full widths of the bands, a list or one number; None takes the file's. Where neither is known, they follow from
+        the distances of the centres.
     scale
         Value that becomes 1. None takes the largest value of the bands kept rounded up to one digit (24639 becomes
         30000), for whole numbers at most the type's largest: the test region then decides the order of magnitude and
@@ -112,7 +112,7 @@ class Own(DataSet):
         _check("bandwidths_nm", bandwidths_nm, widths, "a number or a list of numbers")
         _check("clip", clip, isinstance(clip, bool), "true or false")
         self.path, self.variable, self.band_axis, self.title = path, variable, band_axis, str(title)
-        self.scale, self.clip, self.bandwidths_nm = scale, clip, bandwidths_nm
+        self.scale, self.clip, self.stated_widths = scale, clip, bandwidths_nm
         self.stated_wavelengths = _stated_wavelengths(wavelengths_nm)
         self.drop_bands = _spans(drop_bands)
         _check("bands", bands, bands is None or isinstance(bands, str | int), FORM)
@@ -151,20 +151,26 @@ class Own(DataSet):
         """Centres (C,) of the bands kept, increasing."""
         return self._centres[self._bands]
 
+    def bandwidths_nm(self, folder: Path) -> np.ndarray | None:
+        """Full widths (C,) of the bands kept, as stated here or in the file; None where neither states them."""
+        stated = self._cube.bandwidths_nm if self.stated_widths is None else self.stated_widths
+        if stated is None:
+            return None
+        if isinstance(stated, int | float):
+            return np.full(len(self._bands), float(stated))
+        if len(stated) != len(self._centres):
+            raise UserError(f"{self.path} has {len(self._centres)} bands; list one of the bandwidths_nm for each")
+        return np.asarray(stated)[self._bands]
+
     def srf(self, folder: Path) -> np.ndarray | None:
         """Response (c, C) over the bands kept."""
         if self.response is None:
             return None
-        centres = self._centres[self._bands]
+        centres, widths = self._centres[self._bands], self.bandwidths_nm(folder)
         if isinstance(self.response, Mapping):
             about = self.response["gaussian"]
-            return gaussian_response(about["centres_nm"], about["widths_nm"], centres)
-        stated = self._cube.bandwidths_nm if self.bandwidths_nm is None else self.bandwidths_nm
-        if stated is None or isinstance(stated, int | float):
-            return spectral_response(self.response, centres, stated)
-        if len(stated) != len(self._centres):
-            raise UserError(f"{self.path} has {len(self._centres)} bands; list one of the bandwidths_nm for each")
-        return spectral_response(self.response, centres, np.asarray(stated)[self._bands])
+            return gaussian_response(about["centres_nm"], about["widths_nm"], centres, widths)
+        return spectral_response(self.response, centres, widths)
 
     def missing(self, folder: Path, scene: str) -> np.ndarray | None:
         """Cut the scene's region out of the missing pixels of the bands kept."""

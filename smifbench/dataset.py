@@ -58,6 +58,10 @@ class DataSet:
         """Band centres (C,) in nanometres."""
         raise TypeError(f"{type(self).__name__} must define wavelengths_nm(folder)")
 
+    def bandwidths_nm(self, folder: Path) -> np.ndarray | None:
+        """Full widths (C,) of the bands in nanometres; None where only their centres are known."""
+        return None
+
     def srf(self, folder: Path) -> np.ndarray | None:
         """Spectral response (c, C) of the simulated multispectral sensor, rows sum to 1.
 

@@ -174,19 +174,21 @@ def ssim(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = 
 def sam(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Spectral angle in degrees, the mean over pixels of arccos(<x, y> / (|x| |y|)); 0 to 180, lower is better.
 
-    A pixel whose spectrum is zero in either image has no angle and is left out (`sam_excluded` counts them); NaN when
-    none remains. A positive gain on a pixel does not change it.
+    A pixel whose spectrum is zero in the reference has no angle and is left out (`sam_excluded` counts them); NaN when
+    none remains. One that is zero in the estimate alone counts 90 degrees, the most between spectra that are not
+    negative: that is our choice, so that losing a pixel, by clamping say, never pays. A positive gain on a pixel does
+    not change it.
     """
-    inner, norms = _spectral_products(reference, estimate)
-    valid = norms > 0
-    if not valid.any():
+    inner, norms, power = _spectral_products(reference, estimate)
+    if not power.any():
         return math.nan
-    return float(np.degrees(np.arccos(np.clip(inner[valid] / norms[valid], -1, 1))).mean())
+    cosines = np.divide(inner, norms, out=np.zeros_like(inner), where=norms > 0)[power > 0]
+    return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean())
 
 
 def sam_excluded(reference: ArrayLike, estimate: ArrayLike) -> int:
-    """Number of pixels without a spectral angle: all bands zero in the reference or in the estimate."""
-    return int(np.count_nonzero(_spectral_products(reference, estimate)[1] == 0))
+    """Number of pixels without a spectral angle: all bands zero in the reference."""
+    return int(np.count_nonzero(_spectral_products(reference, estimate)[2] == 0))
 
 
 @metric("RASE", "%", digits=3)
@@ -327,14 +329,14 @@ def _decibels(peak: float, mse: float) -> float:
     return 20 * math.log10(peak) - 10 * math.log10(mse) if peak > 0 else math.nan
 
 
-def _spectral_products(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Inner product of the two spectra and product of their norms, at each pixel (H, W)."""
+def _spectral_products(reference: ArrayLike, estimate: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inner product of the two spectra, product of their norms, and the reference's power, at each pixel (H, W)."""
     inner, power, estimate_power = (np.zeros(np.shape(reference)[1:]) for _ in range(3))
     for x, y in _bands(reference, estimate):
         inner += x * y
         power += x * x
         estimate_power += y * y
-    return inner, np.sqrt(power * estimate_power)
+    return inner, np.sqrt(power * estimate_power), power
 
 
 def _whole_windows(missing: np.ndarray, side: int) -> np.ndarray:

@@ -279,16 +279,30 @@ def test_arithmetic_is_in_float64(scene, noisy):
     assert single == double
 
 
-def test_zero_spectra_are_left_out_of_sam_and_counted(scene, noisy):
+def test_zero_spectra_are_left_out_of_sam_and_counted_or_cost_a_right_angle(scene, noisy):
     reference, estimate = scene.copy(), noisy.copy()
-    reference[:, 0, 0] = estimate[:, 3, 4] = 0
+    reference[:, 0, 0] = reference[:, 5, 6] = 0
+    estimate[:, 3, 4] = estimate[:, 5, 6] = 0
     values = metrics.score(reference, estimate, 4)
     inner = (scene * noisy).sum(0) / np.sqrt((scene**2).sum(0) * (noisy**2).sum(0))
     angles = np.degrees(np.arccos(inner))
-    angles[0, 0] = angles[3, 4] = np.nan
+    angles[0, 0] = angles[5, 6] = np.nan
+    angles[3, 4] = 90
     assert values["sam_excluded"] == 2
     assert values["sam"] == pytest.approx(np.nanmean(angles), rel=1e-12)
     assert all(math.isfinite(value) for value in values.values())
+
+
+def test_losing_the_dark_pixels_does_not_pay():
+    rng = np.random.default_rng(0)
+    reference = np.full((4, 32, 32), 0.5)
+    reference[:, :, 16:] = rng.uniform(0.01, 0.05, (4, 32, 16))
+    tilted = reference * np.linspace(0.99, 1.01, 4)[:, None, None]
+    lost = reference.copy()
+    lost[:, :, 16:] = -0.02  # clamped to zero
+    assert metrics.score(reference, tilted, 4)["sam"] < 1
+    assert metrics.score(reference, lost, 4)["sam"] == pytest.approx(45)  # half of the pixels at 90 degrees
+    assert metrics.sam(reference, np.zeros_like(reference)) == 90
 
 
 def test_zero_cube_has_no_angle_and_no_relative_error():

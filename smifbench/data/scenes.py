@@ -1,9 +1,9 @@
 """Prepared scenes on disk, from which pairs are simulated.
 
 A prepared scene is `<scene>.npy`, the HR-HSI (C, H, W) as float32 in [0,1]; the bands of an MSI that was measured with
-it follow its own (C + c, H, W). `<scene>.json` beside it holds its split, its hashes, the wavelengths of the C bands,
-the response of the multispectral sensor or null, and which pixels are missing: those hold the values of their nearest
-valid neighbours.
+it follow its own (C + c, H, W). `<scene>.json` beside it holds its split, its hashes, the wavelengths of the C bands
+and, where known, their widths, the response of the multispectral sensor or null, and which pixels are missing: those
+hold the values of their nearest valid neighbours.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import numpy as np
 
 from smifbench import plugins
 from smifbench.data.missing import fill_nearest, mask_from_text, mask_to_text
+from smifbench.data.responses import WEIGHTS
 from smifbench.dataset import DataSet, File
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_json
@@ -53,8 +54,11 @@ def prepare(dataset: DataSet, name: str, scene: str, raw: Path, target: Path) ->
         "sources": {file.name: _content_hash(file) for file in dataset.scene_files(raw, scene)},
         "wavelengths_nm": [round(float(value), 6) for value in wavelengths_nm],
         "srf": None if srf is None else srf.tolist(),
+        "srf_weights": WEIGHTS,
         "measured_msi_bands": 0 if msi is None else len(msi),
     }
+    if (bandwidths_nm := dataset.bandwidths_nm(raw)) is not None:
+        sidecar["bandwidths_nm"] = [round(float(value), 6) for value in bandwidths_nm]
     if missing is not None:
         sidecar |= {"pixels_missing": int(missing.sum()), "missing": mask_to_text(missing)}
     write_json(target.with_suffix(".json"), sidecar)

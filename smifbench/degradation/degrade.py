@@ -96,8 +96,8 @@ def simulate_prepared(path: Path, protocol: "Protocol", ratio: int) -> "Simulate
 
 def _response(protocol: "Protocol", sidecar: dict) -> np.ndarray | None:
     """Response (c, C) of a prepared scene's MSI under a protocol; None where the MSI is a measured one."""
-    own = sidecar["srf"]
-    return protocol.srf(None if own is None else np.array(own), sidecar["wavelengths_nm"])
+    own = None if sidecar["srf"] is None else np.array(sidecar["srf"])
+    return protocol.srf(own, sidecar["wavelengths_nm"], sidecar.get("bandwidths_nm"))
 
 
 def _check_prepared(path: Path, sidecar: dict) -> None:

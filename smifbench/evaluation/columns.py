@@ -15,16 +15,18 @@ DTYPES = {
     **dict.fromkeys([*METRICS, "train_steps", "train_seconds", "fuse_seconds"], "float64"),
     **dict.fromkeys(["device", "code", "data"], "string"),
     "pixels_missing": "float64",
+    "sam_excluded": "float64",
 }
 
 
 METRICS_COLUMNS = list(DTYPES)
 """Columns of `metrics.csv`. A row whose `status` is not "ok" has a message and no metrics: "failed" is a method's
 error, "skipped" a problem that it does not take, "not run" a data set that could not be had. `pixels_missing` are the
-pixels of the scene without a value, which no metric counts."""
+pixels of the scene without a value, which no metric counts, `sam_excluded` those that are zero in the reference, which
+`sam` leaves out."""
 
 
-LATER_COLUMNS = ("pixels_missing",)
+LATER_COLUMNS = ("pixels_missing", "sam_excluded")
 """Columns that tables of earlier versions lack; there they are empty."""
 
 

@@ -13,6 +13,7 @@ import copy
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,9 +53,31 @@ NEGLIGIBLE = {
     *("complex", "conj", "fft_fft2", "fft_ifft2", "fft_irfft2", "fft_rfft2", "imag", "real", "view_as_complex"),
     *("view_as_real",),
     # Data movement and constants, beside those that fvcore leaves out itself.
-    *("_shape_as_tensor", "alias", "as_strided", "broadcast_tensors", "clone", "col2im", "diagonal", "expand_as"),
+    *(
+        "_shape_as_tensor",
+        "adjoint",
+        "alias",
+        "as_strided",
+        "broadcast_tensors",
+        "clone",
+        "col2im",
+        "diagonal",
+        "expand_as",
+    ),
     *("fill", "flip", "im2col", "index_add", "index_copy", "index_put", "index_select", "item", "lift_fresh"),
-    *("linspace", "masked_select", "meshgrid", "movedim", "moveaxis", "new_ones", "numpy_T", "ones_like", "pad"),
+    *(
+        "linspace",
+        "mH",
+        "mT",
+        "masked_select",
+        "meshgrid",
+        "movedim",
+        "moveaxis",
+        "new_ones",
+        "numpy_T",
+        "ones_like",
+        "pad",
+    ),
     *("pixel_shuffle", "pixel_unshuffle", "reflection_pad2d", "repeat", "repeat_interleave", "replication_pad2d"),
     *("reshape_as", "rot90", "scalar_tensor", "scatter", "swapaxes", "tile", "unflatten", "unfold", "view_as", "zero"),
 }
@@ -99,9 +122,7 @@ def count_macs(method: FusionMethod, height: int, width: int) -> float:
     network, images = _shape_only(method, height, width)
     analysis = FlopCountAnalysis(network, images).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**{f"aten::{name}{twin}": None for name in NEGLIGIBLE for twin in ("", "_")})
-    analysis.set_op_handle(
-        **{"aten::scaled_dot_product_attention": _attention, "aten::einsum": _einsum, "aten::baddbmm": _baddbmm}
-    )
+    analysis.set_op_handle(**{f"aten::{name}": rule for name, rule in PRODUCTS.items()})
     with _without_values(method):
         total = float(analysis.total())
     if unknown := sorted(analysis.unsupported_ops()):
@@ -118,7 +139,8 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
     thop sees modules of exactly the types in `THOP_RULES`, and nothing else: no products of attention, no functional
     call, no subclass. A transposed convolution costs it the kernel's area for an element of the *output*, which is
     stride^2 too many. It counts a norm at 4 for an element if affine, else 2; a PReLU at 1; a softmax module at
-    3n - 1 for a row of n.
+    3n - 1 for a row of n. Every call of a module that k parents share counts k^2 times: it is watched k times over, and
+    its sum is taken from each parent.
 
     A module that replaces what thop would have counted in the authors' code (a softmax module by fused attention,
     say) defines `thop_macs(*inputs, output) -> float`: what to add for a call, beside its children's counts.
@@ -133,14 +155,15 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
     if not method.trainable:
         return math.nan
     network, images = _shape_only(method, height, width)
+    places = _places(network)
     total = 0.0
 
     def count(module: nn.Module, inputs: tuple, output: Any) -> None:
         nonlocal total
         if rule := THOP_RULES.get(type(module)):
-            total += rule(module, inputs[0], output)
+            total += places[module] ** 2 * rule(module, inputs[0], output)
         if own_rule := getattr(module, "thop_macs", None):
-            total += own_rule(*inputs, output=output)
+            total += places[module] ** 2 * own_rule(*inputs, output=output)
 
     for module in network.modules():
         if isinstance(module, nn.RNNBase | nn.RNNCellBase):
@@ -151,6 +174,14 @@ def count_macs_thop(method: FusionMethod, height: int, width: int) -> float:
     with torch.no_grad(), _without_values(method):
         network(*images)
     return total
+
+
+def _places(network: nn.Module) -> Counter[nn.Module]:
+    """How many ways lead from the network down to each of its modules, by parents that differ."""
+    found = Counter([network])
+    for child in network.children():
+        found += _places(child)
+    return found
 
 
 def _thop_convolution(module: Any, x: Tensor, y: Tensor) -> float:
@@ -350,6 +381,8 @@ def _convolution(
     groups: int = 1,
 ) -> Tensor:
     axes = weight.ndim - 2
+    if x.ndim == axes + 1:
+        return _convolution(x[None], weight, bias, stride, padding, dilation, groups)[0]
     stride, dilation = _each(stride, axes), _each(dilation, axes)
     if padding == "same":
         spare = [(side - 1) * step for side, step in zip(weight.shape[2:], dilation, strict=True)]
@@ -370,6 +403,8 @@ def _transposed_convolution(
     dilation: _Sides = 1,
 ) -> Tensor:
     axes = weight.ndim - 2
+    if x.ndim == axes + 1:
+        return _transposed_convolution(x[None], weight, bias, stride, padding, output_padding, groups, dilation)[0]
     stride, padding, extra, dilation = (_each(sides, axes) for sides in (stride, padding, output_padding, dilation))
     switches = False, False, False, False
     return torch._convolution(x, weight, bias, stride, padding, dilation, True, extra, groups, *switches)
@@ -390,19 +425,98 @@ def _attention(inputs: list, outputs: list) -> int:
     return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
-def _baddbmm(inputs: list, outputs: list) -> int:
+def _product(first: int) -> Callable[[list, list], int]:
+    """Rule of a product of matrices or vectors, or of batches of them, whose left factor is the input `first`.
+
+    Each element of the outcome sums over the left factor's last side.
+    """
+
+    def macs(inputs: list, outputs: list) -> int:
+        left, right = (_shape(factor) for factor in inputs[first : first + 2])
+        batch = torch.broadcast_shapes(left[:-2], right[:-2])
+        return math.prod(batch) * math.prod(left[-2:]) * (right[-1] if len(right) > 1 else 1)
+
+    return macs
+
+
+def _summed_product(inputs: list, outputs: list) -> int:
+    """Products of a batch, summed: `addbmm(bias, left, right)`."""
     return math.prod(_shape(inputs[1])) * _shape(inputs[2])[-1]
 
 
-def _einsum(inputs: list, outputs: list) -> float:
-    """Product of all sides; fvcore's own rule rounds it, which is left for three factors and more."""
-    terms = inputs[0].toIValue().replace(" ", "").split("->")[0].split(",")
-    factors = list(inputs[1].node().inputs())
-    if len(terms) != 2 or "." in "".join(terms):
-        from fvcore.nn.jit_handles import einsum_flop_jit
+def _outer(inputs: list, outputs: list) -> int:
+    return math.prod(_shape(inputs[0])) * math.prod(_shape(inputs[1]))
 
-        return einsum_flop_jit(inputs, outputs)
-    return math.prod(dict(zip("".join(terms), [*_shape(factors[0]), *_shape(factors[1])], strict=True)).values())
+
+def _inner(inputs: list, outputs: list) -> int:
+    """Inner products of the last sides of two tensors of any shapes."""
+    left, right = (_shape(factor) for factor in inputs[:2])
+    return math.prod(left) * math.prod(right[:-1])
+
+
+def _tensordot(inputs: list, outputs: list) -> int:
+    left, right = (_shape(factor) for factor in inputs[:2])
+    summed = [right[side] for side in _integers(inputs[3])]
+    return math.prod(left) * math.prod(right) // math.prod(summed)
+
+
+def _bilinear(inputs: list, outputs: list) -> int:
+    """Each row meets each weight of x1^T A x2 once."""
+    return math.prod(_shape(inputs[0])[:-1]) * math.prod(_shape(inputs[2]))
+
+
+def _einsum(inputs: list, outputs: list) -> int:
+    """Pairs of factors one after the other, in torch's order; a pair that sums over no index multiplies elements."""
+    terms, arrow, result = inputs[0].toIValue().replace(" ", "").partition("->")
+    shapes = [_shape(factor) for factor in inputs[1].node().inputs()]
+    factors = [_indices(term, len(shape)) for term, shape in zip(terms.split(","), shapes, strict=True)]
+    sides: dict[str | int, int] = {}
+    for indices, shape in zip(factors, shapes, strict=True):
+        for index, side in zip(indices, shape, strict=True):
+            sides[index] = max(side, sides.get(index, 1))
+    ellipsis = [index for index in sides if isinstance(index, int)]
+    if arrow:
+        wanted = {*result.replace("...", ""), *ellipsis}
+    else:
+        wanted = {*ellipsis, *(letter for letter in terms if letter.isalpha() and terms.count(letter) == 1)}
+    order, total = _integers(inputs[2]), 0
+    pending = [set(indices) for indices in factors]
+    while len(pending) > 1:
+        pair, order = (sorted(order[:2]) if order else [0, 1]), order[2:]
+        right, left = pending.pop(pair[1]), pending.pop(pair[0])
+        later = wanted.union(*pending)
+        summed = (left & right) - later
+        if summed:
+            total += math.prod(sides[index] for index in (left | right) & (later | summed))
+        pending.insert(len(pending) if order else 0, (left | right) & later)
+    return total
+
+
+def _indices(term: str, axes: int) -> list[str | int]:
+    """Index of each axis in a term of einsum; axes under an ellipsis are counted from the right, -1, -2, ..."""
+    before, dots, after = term.partition("...")
+    hidden = axes - len(before) - len(after) if dots else 0
+    return [*before, *range(-hidden, 0), *after]
+
+
+def _integers(value: Any) -> list[int]:
+    """A traced list of integers; empty for None."""
+    listed = value.toIValue()
+    return listed or [item.toIValue() for item in value.node().inputs()]
+
+
+PRODUCTS: dict[str, Callable[[list, list], float]] = {
+    "scaled_dot_product_attention": _attention,
+    "einsum": _einsum,
+    **dict.fromkeys(("matmul", "mm", "mv", "bmm", "dot", "vdot"), _product(0)),
+    **dict.fromkeys(("addmm", "addmv", "baddbmm"), _product(1)),
+    "addbmm": _summed_product,
+    **dict.fromkeys(("outer", "ger"), _outer),
+    "inner": _inner,
+    "tensordot": _tensordot,
+    "bilinear": _bilinear,
+}
+"""Rules of products by their names in torch, for factors of any shapes; fvcore's own miss how they broadcast."""
 
 
 def _seconds(method: FusionMethod, images: list[Tensor], device: torch.device) -> float:

@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 from smifbench import plugins
+from smifbench.data.responses import load_response
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
 from smifbench.experiment.mistakes import sentence
@@ -273,6 +274,13 @@ def _split_variant(key: str) -> tuple[str, str]:
 def _check_names(experiment: Experiment) -> None:
     from smifbench.degradation.protocol import get_protocol
 
+    for name in experiment.datasets:
+        response = getattr(experiment.build_dataset(name), "response", None)
+        if isinstance(response, str):
+            try:
+                load_response(response)
+            except UserError as error:
+                raise UserError(f"datasets.{name}.response: {error}") from error
     for name, id in product(experiment.datasets, [*experiment.protocols, *experiment.test_protocols]):
         dataset, protocol = experiment.build_dataset(name), get_protocol(id)
         if protocol.msi == "measured" and not dataset.brings_msi:

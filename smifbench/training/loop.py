@@ -1,7 +1,8 @@
 """The training loop, the same for all networks.
 
-Scenes, batches and losses stay on the device. On a GPU the losses are checked only every `LOOK_STEPS` steps, because a
-check waits until the GPU has computed them; on a CPU they are checked at each step, which costs nothing there.
+Scenes, batches and losses stay on the device. Of every step the loss and the norm of its gradient are noted there. On
+a GPU the notes are looked at only every `LOOK_STEPS` steps, because a look waits until the GPU has computed them; on a
+CPU at each step, which costs nothing there. Before weights are kept for whatever use, they are looked at themselves.
 """
 
 import copy
@@ -42,7 +43,7 @@ SAVE_SECONDS = 60.0
 """Time between two saved states of a half-trained network."""
 
 LOOK_STEPS = 50
-"""Steps between two checks of the losses on a GPU; a check pauses training for well under one step."""
+"""Steps between two looks at losses and gradients on a GPU; a look pauses training for well under one step."""
 
 PIECE_PIXELS = 4 * 128 * 128
 """HR pixels that pass through a network at once on a CPU. With larger pieces, feature maps of tens of MB do not stay in
@@ -150,7 +151,7 @@ class Training:
         self.losses: list[Tensor] = []
         """Losses of the steps since the last row of the history."""
         self.unseen: list[tuple[int, Tensor, Tensor]] = []
-        """Step, loss and scenes of the batches whose losses are not checked yet."""
+        """Step, loss with norm of the gradient (2,), and scenes of the batches that are not looked at yet."""
         self.good: dict | None = None
         """State to roll back to, where the recipe allows it."""
 
@@ -160,12 +161,14 @@ class Training:
         Raises
         ------
         UserError
-            When the loss becomes NaN or infinite.
+            When the loss, the gradient or the weights become NaN or infinite.
         MachineError
             When one patch does not fit into memory, or SIGTERM or SIGINT came; then the state has been saved.
         """
         self._restore()
         self.model.train()
+        if broken := self._overflow():
+            raise UserError(f"{broken}; check the values that the method starts with")
         if self.recipe.rollbacks and self.good is None:
             self.good = copy.deepcopy(self._state())
         spent, budget, unit = self._spent()
@@ -215,30 +218,31 @@ class Training:
             batch = Batch(*(part.contiguous() for part in batch))
         with fast_on_gpu(self.fast):
             loss = self._gradients(batch)
+        weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm([cast(Tensor, weight.grad) for weight in weights])
         if recipe.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
+            torch.nn.utils.clip_grads_with_norm_(weights, recipe.clip_norm, norm)
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.model)
         self.step += 1
         self.losses.append(loss)
-        self.unseen.append((self.step, loss, batch.scenes))
+        self.unseen.append((self.step, torch.stack([loss, norm]), batch.scenes))
 
     def healthy(self, now: bool = True) -> bool:
-        """Check the losses since the last check, if `now` is true or enough steps have passed.
+        """Look at losses and gradients since the last look, if `now` is true or enough steps have passed.
 
-        Returns False when a loss was not finite and training went back; raises UserError where the recipe does not
+        With `now`, the weights are looked at too, which alone may leave a step of finite gradients for infinity.
+
+        Returns False when something was not finite and training went back; raises UserError where the recipe does not
         allow that.
         """
         if not self.unseen or not (now or self.device.type == "cpu" or len(self.unseen) >= LOOK_STEPS):
             return True
-        finite = torch.stack([loss for _, loss, _ in self.unseen]).isfinite().tolist()
-        if all(finite):
+        sentence = self._mishap() or (self._overflow() if now else "")
+        if not sentence:
             self.unseen = []
             return True
-        step, loss, scenes = self.unseen[finite.index(False)]
-        names = ", ".join(self.patches.names[scene] for scene in scenes.unique().tolist())
-        sentence = f"the loss became {float(loss)} at step {step}, on patches of {names}"
         if self.good is None or self.rollbacks == self.recipe.rollbacks:
             raise UserError(f"{sentence}; lower recipe.lr, set recipe.clip_norm, or allow recipe.rollbacks")
         rollbacks, seconds = self.rollbacks + 1, self.seconds
@@ -246,6 +250,28 @@ class Training:
         self.rollbacks, self.seconds = rollbacks, seconds
         logger.warning("%s; training goes back to step %d, at half the learning rate", sentence, self.step)
         return False
+
+    def _mishap(self) -> str:
+        """Say at which of the steps not looked at yet a loss or gradient was not finite first, and on what; or ""."""
+        noted = torch.stack([values for _, values, _ in self.unseen]).tolist()
+        for (step, _, scenes), (loss, norm) in zip(self.unseen, noted, strict=True):
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = f"norm of the gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
+                names = ", ".join(self.patches.names[scene] for scene in scenes.unique().tolist())
+                return f"the {what} at step {step}, on patches of {names}"
+        return ""
+
+    def _overflow(self) -> str:
+        """Name a weight, a running mean or a memory of the optimizer that is not finite; "" where all are."""
+        tensors: dict[str, Tensor] = dict(self.model.named_parameters())
+        tensors |= {name: buffer for name, buffer in self.model.named_buffers() if "running_" in name}
+        if self.average:
+            tensors |= {f"average of {name}": tensor for name, tensor in self._kept.named_parameters()}
+        for name, weight in self.model.named_parameters():
+            tensors |= {f"{key} of {name}": value for key, value in self.optimizer.state.get(weight, {}).items()}
+        finite = torch.stack([tensor.isfinite().all().to(self.device) for tensor in tensors.values()]).tolist()
+        broken = [name for name, whole in zip(tensors, finite, strict=True) if not whole]
+        return f"{broken[0]} is no longer finite after step {self.step}" if broken else ""
 
     @property
     def _kept(self) -> ScaledNetwork:

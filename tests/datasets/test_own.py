@@ -142,14 +142,14 @@ def test_stated_regions(pixels):
 def test_bands_are_dropped_and_ordered_by_wavelength(pixels):
     path, cube = pixels
     nm = [500, 490, 480, 520, 530, 540, 550, 560, 570, 580]
-    dataset = build(
-        path=str(path), wavelengths_nm=nm, scale=1e5, drop_bands=[1, [4, 6]], response="nikon_d700", bandwidths_nm=10
-    )
+    options = {"drop_bands": [1, [4, 6]], "bandwidths_nm": 10, "scale": 1e5}
+    response = {"gaussian": {"centres_nm": [530], "widths_nm": 80}}
+    dataset = build(path=str(path), wavelengths_nm=nm, response=response, **options)
     np.testing.assert_array_equal(dataset.wavelengths_nm(Path()), [480, 500, 520, 560, 570, 580])
     region = dataset.read(Path(), "own_train")
     np.testing.assert_allclose(region[:, 0, 0] * 1e5, cube[[2, 0, 3, 7, 8, 9], 0, 0], rtol=1e-6)
     np.testing.assert_allclose(
-        dataset.srf(Path()), spectral_response("nikon_d700", np.array([480, 500, 520, 560, 570, 580]), 10)
+        dataset.srf(Path()), gaussian_response([530], 80, np.array([480, 500, 520, 560, 570, 580]), 10)
     )
     with pytest.raises(UserError, match=r"band 10 is named, .* bands 0\.\.9"):
         build(path=str(path), wavelengths_nm=nm, drop_bands=[10]).wavelengths_nm(Path())
@@ -320,7 +320,7 @@ def test_bands_that_the_file_calls_bad_stay_out_unless_they_are_asked_for(tmp_pa
         ({"drop_bands": [-1]}, "drop_bands must be"),
         ({"drop_bands": [[5, 3]]}, "drop_bands must be"),
         ({"drop_bands": [[1, 2, 3]]}, "drop_bands must be"),
-        ({"response": "sentinel2"}, "did you mean 'sentinel2a'"),
+        ({"response": "sentinel2a_10"}, "did you mean 'sentinel2a_10m'"),
         ({"response": "nowhere.csv"}, "there is no file nowhere.csv"),
         ({"response": 5}, "response must be"),
         ({"response": {"gaussian": {"centres_nm": [500]}}}, "response must be"),

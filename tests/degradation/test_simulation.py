@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from smifbench.data.responses import spectral_response
 from smifbench.degradation.operators import BORDERS, apply_srf, blur_decimate, blur_decimate_adjoint
 from smifbench.degradation.protocol import DEFAULT, PROTOCOLS, Protocol, get_protocol
 from smifbench.degradation.simulation import simulate
@@ -25,9 +26,14 @@ MODES = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 #                                      2^(-49/16) = 0.119700; twice their sum 4.185990
 # sigma 2, distances 0 to 3:           1, exp(-1/8) = 0.882497, exp(-1/2) = 0.606531, exp(-9/8) = 0.324652; sum of the
 #                                      seven 4.627360
+# sigma 0.5, distances 0, 1:           1, exp(-2) = 0.135335; sum of the three 1.270671
+# gain 0.3 at 1/8, distances 0.5-7.5:  sigma = 4 sqrt(-2 ln 0.3) / pi = 1.975757
 BLOCK_4 = (0.218912, 0.281088, 0.281088, 0.218912)
 FWHM_4 = (0.028595, 0.080880, 0.161761, 0.228764, 0.228764, 0.161761, 0.080880, 0.028595)
 LTTR = (0.070159, 0.131075, 0.190713, 0.216106, 0.190713, 0.131075, 0.070159)
+GAUSS_3 = (0.106507, 0.786986, 0.106507)
+MTF_4 = (0.000150, 0.000901, 0.004192, 0.015092, 0.042050, 0.090683, 0.151368, 0.195564)
+MTF_4 = (*MTF_4, *reversed(MTF_4))
 TAPS = {
     ("block-gauss-s2/1", 2): (0.5, 0.5),
     ("block-gauss-s2/1", 3): (0.319168, 0.361664, 0.319168),
@@ -38,6 +44,8 @@ TAPS = {
     ("shifted-gauss/1", 4): (0, 0, *BLOCK_4),
     ("lttr/1", 4): (*LTTR, 0, 0, 0),
     ("lttr/1", 8): (*LTTR, 0, 0, 0, 0, 0, 0, 0),
+    ("gauss3-s05/1", 4): (*GAUSS_3, 0, 0, 0),
+    ("mtf-gauss/1", 4): MTF_4,
 }
 
 
@@ -113,10 +121,17 @@ IMPULSES = {
     "fwhm/1": (10, {1: FWHM_4[7], 2: FWHM_4[3]}, {2: FWHM_4[4], 3: FWHM_4[0]}),
     "shifted-gauss/1": (8, {2: BLOCK_4[0]}, {1: BLOCK_4[3]}),
     "lttr/1": (8, {2: LTTR[4], 3: LTTR[0]}, {2: LTTR[3]}),
+    "gauss3-s05/1": (8, {2: GAUSS_3[2]}, {2: GAUSS_3[1]}),
+    "mtf-gauss/1": (
+        8,
+        {0: MTF_4[15], 1: MTF_4[11], 2: MTF_4[7], 3: MTF_4[3]},
+        {0: MTF_4[14], 1: MTF_4[10], 2: MTF_4[6], 3: MTF_4[2]},
+    ),
 }
+"""Of presets whose kernels are products of rows and columns; `test_radial_kernels_by_their_definition` has others."""
 
 
-@pytest.mark.parametrize("id", PRESETS)
+@pytest.mark.parametrize("id", IMPULSES)
 def test_impulse_shows_the_phase(id):
     column, rows, columns = IMPULSES[id]
     scene = torch.zeros(1, 24, 20, dtype=torch.float64)
@@ -356,12 +371,27 @@ def test_named_protocols():
     [
         ({"border": "circula"}, "unknown border 'circula'; did you mean 'circular'"),
         ({"scaling": "minmax"}, "unknown scaling 'minmax'; did you mean 'separate-minmax'"),
-        ({"size": 0}, "size must be a number of pixels or 'r' or '2r', not 0"),
+        ({"size": 0}, "size must be a number of pixels or 'r' or '2r' or '4r', not 0"),
         ({"size": "3r"}, "size must be"),
-        ({"sigma": -1.0}, "sigma must be a number of pixels or 'fwhm=r', not -1.0"),
+        ({"sigma": -1.0}, "sigma must be a number of pixels or 'fwhm=r' or 'mtf=0.3', or two of them, not -1.0"),
         ({"sigma": math.nan}, "sigma must be"),
         ({"shift": math.inf}, "shift must be a number of pixels or 'first-pixel'"),
         ({"misregistration": (1,)}, "misregistration must be"),
+        ({"size": True}, "size must be"),
+        ({"size": 10**6}, "size is 1000000; state at most 1000"),
+        ({"sigma": True}, "sigma must be"),
+        ({"sigma": "mtf=1"}, "sigma must be"),
+        ({"kernel": "moffat=1"}, "kernel must be 'gauss', 'airy' or 'moffat=3', not 'moffat=1'"),
+        ({"kernel": 2}, "kernel must be"),
+        ({"motion": (0, 1e9)}, "motion is"),
+        ({"snr_hsi_db": 4000}, "snr_hsi_db is 4000; state at most 200"),
+        ({"clip": (1, 0)}, r"clip must be \(lowest, highest\) that enclose some of 0 to 1, not \(1, 0\)"),
+        ({"clip": (0, math.nan)}, "clip must be"),
+        ({"clip": (2, 3)}, "clip must be"),
+        ({"clip": (-1, 0)}, "clip must be"),
+        ({"response": "nikon_d70"}, "did you mean 'nikon_d700'"),
+        ({"response": "nowhere/camera.csv"}, "there is no file nowhere/camera.csv"),
+        ({"response_shift_nm": None}, "response_shift_nm must be a number"),
     ],
 )
 def test_protocol_refuses(change, message):
@@ -443,6 +473,15 @@ def test_a_changed_protocol_is_named_by_its_changes():
         ("block-gauss-s2/1+motion=3", "motion must be"),
         ("block-gauss-s2/1+misregistration=a,b", "misregistration must be"),
         ("block-gauss-s2/1+id=mine", "unknown field"),
+        ("block-gauss-s2/1+clip=0", "clip must be"),
+        ("block-gauss-s2/1+clip=1,0", "clip must be"),
+        ("block-gauss-s2/1+clip=a,b", "clip must be"),
+        ("block-gauss-s2/1+clip=0,1,2", "clip must be"),
+        ("block-gauss-s2/1+response=5", "unknown spectral response '5'"),
+        ("block-gauss-s2/1+response=1,2", "unknown spectral response '1,2'"),
+        ("block-gauss-s2/1+snr_hsi_db=30+snr_hsi_db=20", "changes snr_hsi_db twice; leave one"),
+        ("block-gauss-s2/1+kernel=airy=2", "kernel must be"),
+        ("block-gauss-s2/1+border=none", "unknown border 'none'"),
     ],
 )
 def test_a_mistaken_change_is_told(id, message):
@@ -483,7 +522,7 @@ def test_the_response_of_a_protocol():
     shifted = get_protocol("block-gauss-s2/1+response_shift_nm=25").srf(own, nm)
     # In order of wavelength 0.5, 0.25, 0.25, 0 at 400, 450, 500, 650 nm, looked up 25 nm lower.
     np.testing.assert_allclose(shifted, np.array([[0.25, 0, 0.375, 0.25 / 6]]) / (0.25 + 0.375 + 0.25 / 6))
-    named = get_protocol("block-gauss-s2/1+response=nikon_d700").srf(own, nm)
+    named = get_protocol("block-gauss-s2/1+response=nikon_d700").srf(own, np.array([500.0, 400, 600, 700]))
     assert named.shape == (3, 4)
     np.testing.assert_allclose(named.sum(1), 1)
 
@@ -516,3 +555,103 @@ def test_a_measured_msi_takes_the_place_of_the_simulated_one_alone():
 def test_what_is_no_measured_msi_is_refused(protocol, srf, msi, sentence):
     with pytest.raises(UserError, match=sentence):
         simulate(np.random.default_rng(0).random((6, 16, 24)), 4, srf, protocol, hr_msi=msi)
+
+
+def test_every_value_of_a_word_can_be_stated():
+    for word in (*BORDERS, "none", "separate-minmax"):
+        field = "border" if word in BORDERS else "scaling"
+        assert getattr(get_protocol(f"paper-wdcm/1+{field}={word}"), field) == word
+    assert get_protocol("block-gauss-s2/1+response=none+snr_hsi_db=none+clip=none").response is None
+
+
+def test_a_named_response_is_integrated_over_the_widths_of_the_bands_and_shifts_as_a_curve():
+    nm = np.arange(450.0, 901, 50)
+    wide = get_protocol("block-gauss-s2/1+response=sentinel2a_10m").srf(np.eye(10), nm, np.full(10, 50.0))
+    np.testing.assert_array_equal(wide, spectral_response("sentinel2a_10m", nm, 50))
+    shifted = get_protocol("block-gauss-s2/1+response=sentinel2a_10m+response_shift_nm=50").srf(
+        np.eye(10), nm, np.full(10, 50.0)
+    )
+    np.testing.assert_allclose(shifted[:3, 1:], wide[:3, :-1], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "id", ["response_shift_nm=320", "response_shift_nm=-400", "response=nikon_d700+response_shift_nm=320"]
+)
+def test_a_shift_off_the_sensor_is_refused(id):
+    nm = np.arange(400.0, 701, 10)
+    own = spectral_response("nikon_d700", nm)
+    with pytest.raises(UserError, match=rf"protocol block-gauss-s2/1\+{re.escape(id)}: .* 31 hyperspectral bands"):
+        get_protocol(f"block-gauss-s2/1+{id}").srf(own, nm)
+
+
+def test_a_shift_keeps_a_flat_scene_and_the_centroid_on_any_grid():
+    # Bands of 4 to 12 nm that tile 400-1000 nm, and a response around 700 nm made of their widths.
+    widths = np.random.default_rng(0).uniform(4, 12, 75)
+    centres = 400 + np.cumsum(widths) - widths / 2
+    own = widths * np.exp2(-4 * ((centres - 700) / 60) ** 2)[None]
+    own /= own.sum()
+    for shift in (7.5, -20):
+        moved = get_protocol(f"block-gauss-s2/1+response_shift_nm={shift}").srf(own, centres, widths)
+        assert moved.sum() == pytest.approx(1, abs=1e-14)
+        assert float((moved @ centres - own @ centres).item()) == pytest.approx(shift, abs=0.3)
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("gain", [0.2, 0.3, 0.5])
+def test_a_gaussian_by_its_gain_has_that_gain_at_the_nyquist_frequency(gain, ratio):
+    psf = get_protocol(f"mtf-gauss/1+sigma=mtf={gain},mtf=0.25+size=4r").psf(ratio)
+    wave = np.exp(1j * np.pi / ratio * np.arange(len(psf)))  # half a period in an LR pixel
+    assert abs(psf.sum(axis=1) @ wave) == pytest.approx(gain, abs=4e-3)
+    assert abs(psf.sum(axis=0) @ wave) == pytest.approx(0.25, abs=4e-3)
+
+
+def moffat(distance, fwhm, exponent):
+    alpha = fwhm / (2 * np.sqrt(2 ** (1 / exponent) - 1))
+    return (1 + (distance / alpha) ** 2) ** -exponent
+
+
+def airy(distance, fwhm):
+    """Brute force: the image is the squared transform of a round aperture, cut into strips across x."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 401)
+    strips = np.cos(angle) ** 2
+    x = 2 * 1.61633995 * np.asarray(distance)[..., None] / fwhm
+    return (np.trapezoid(strips * np.cos(x * np.sin(angle)), angle) / np.trapezoid(strips, angle)) ** 2
+
+
+@pytest.mark.parametrize(("id", "profile"), [("airy/1", airy), ("moffat/1", lambda d, fwhm: moffat(d, fwhm, 4.765))])
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_radial_kernels_by_their_definition(id, profile, ratio):
+    psf = PROTOCOLS[id].psf(ratio)
+    size = 4 * ratio - ratio % 2
+    assert psf.shape == (size, size)
+    rows, columns = np.mgrid[:size, :size] - (size - 1) / 2
+    expected = profile(np.hypot(rows, columns), ratio)
+    np.testing.assert_allclose(psf, expected / expected.sum(), atol=1e-6)
+
+
+def test_widths_of_a_radial_kernel():
+    psf = get_protocol("airy/1+size=41+shift=0.5+sigma=4,2").psf(4)
+    middle = np.unravel_index(psf.argmax(), psf.shape)
+    fwhm = 2.354820045 * np.array([4, 2])
+    for axis, width in enumerate(fwhm):  # the first dark ring lies at 3.8317 / 1.6163 half widths
+        line = np.take(psf, middle[1 - axis], axis=1 - axis)[middle[axis] :] / psf.max()
+        dark = 3.831706 / 1.616340 * width / 2
+        assert abs(int(line[: int(1.4 * dark)].argmin()) - dark) <= 0.5
+    # A star's light within R of a Moffat function: 1 - (1 + R^2/a^2)^(1 - B).
+    star = get_protocol("moffat/1+kernel=moffat=3+size=401+shift=0.5").psf(4)
+    distance = np.hypot(*(np.mgrid[:401, :401] - 200))
+    alpha = 4 / (2 * np.sqrt(2 ** (1 / 3) - 1))
+    for radius in (5.5, 10.5):
+        inside = float(star[star.shape[0] - 401 :, star.shape[1] - 401 :][distance <= radius].sum())
+        assert inside == pytest.approx(1 - (1 + radius**2 / alpha**2) ** -2, abs=0.01)
+
+
+def test_a_kernel_that_reaches_no_pixel_centre_is_refused():
+    with pytest.raises(UserError, match="too narrow to reach the centre of a pixel; raise sigma"):
+        get_protocol("block-gauss-s2/1+sigma=0.001").psf(4)
+    assert get_protocol("lttr/1+sigma=0.001").psf(4).max() == 1
+
+
+def test_gauss3_is_the_change_of_lttr_that_it_replaces():
+    named, changed = PROTOCOLS["gauss3-s05/1"], get_protocol("lttr/1+size=3+sigma=0.5")
+    assert dataclasses.replace(changed, id=named.id) == named

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from smifbench import plugins
 from smifbench.errors import UserError
@@ -255,6 +256,89 @@ def test_a_layer_called_twice_counts_twice_and_a_module_may_add_its_own():
 
     method = Anything(PROBLEM, lambda net, x: net.layers[1](net.layers[0](net.layers[0](x)), 7), nn.PReLU(), Fused())
     assert cost.count_macs_thop(method, 16, 16) == (2 + 7) * 3 * 256
+
+
+class Block(nn.Module):
+    """Layers one after the other, the whole `times` over."""
+
+    def __init__(self, *layers, times=1):
+        super().__init__()
+        self.layers, self.times = nn.ModuleList(layers), times
+
+    def forward(self, x):
+        for _ in range(self.times):
+            for layer in self.layers:
+                x = layer(x)
+        return x
+
+
+def sharing():
+    """Networks with a convolution or an activation at several places."""
+    layer, slope = nn.Conv2d(3, 3, 3, padding=1), nn.PReLU()
+    yield pytest.param(Block(Block(layer), Block(layer)), id="two parents")
+    yield pytest.param(Block(Block(layer, times=2), Block(layer), Block(Block(layer))), id="three parents, four calls")
+    yield pytest.param(Block(layer, layer), id="one parent")
+    yield pytest.param(nn.Sequential(nn.Sequential(layer, slope), nn.Sequential(nn.Conv2d(3, 3, 1), slope)), id="slope")
+    block = Block(layer, nn.Sequential(nn.BatchNorm2d(3), nn.Softmax(1)))
+    yield pytest.param(Block(block, Block(block), nn.Sequential(block)), id="a block of layers")
+
+
+@pytest.mark.parametrize("network", sharing())
+def test_shared_modules_count_as_the_real_counters_have_them(network):
+    method = Anything(PROBLEM, lambda net, x: net.layers[0](x), network)
+    images = torch.zeros(1, 6, 4, 4), torch.zeros(1, 3, 16, 16)
+    assert cost.count_macs_thop(method, 16, 16) == real_thop(method, *images)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) * 3 * 2 * 3 * 256  # three calls
+    assert cost.count_macs(method, 16, 16) - norms == real_torch(method, *images)
+
+
+def real_torch(method, *images):
+    """Multiply-adds by torch's own counter, which has no norms."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(method).eval()(*images)
+    return counter.get_total_flops() / 2
+
+
+# Of an image (1, 3, 16, 16), with its multiply-adds by hand; torch's counter knows no products with vectors.
+PRODUCTS = {
+    "2-D @ 4-D": (lambda x: x.new_zeros(5, 16) @ x, 3 * 5 * 16 * 16),
+    "4-D @ 2-D": (lambda x: x @ x.new_zeros(16, 5), 3 * 5 * 16 * 16),
+    "3-D @ 4-D": (lambda x: x.new_zeros(3, 5, 16) @ x, 3 * 5 * 16 * 16),
+    "broadcast heads": (lambda x: x.new_zeros(4, 3, 3) @ x.flatten(2)[:, None], 4 * 9 * 256),
+    "matrix @ vector": (lambda x: x @ x.new_zeros(16), 3 * 256),
+    "vector @ matrix": (lambda x: x.new_zeros(3) @ x[0].flatten(1), 3 * 256),
+    "vector @ 4-D": (lambda x: x.new_zeros(16) @ x, 3 * 256),
+    "vector @ vector": (lambda x: x[0, 0, 0] @ x[0, 0, 1], 16),
+    "mm": (lambda x: x.new_zeros(5, 3).mm(x[0].flatten(1)), 15 * 256),
+    "mv": (lambda x: x[0, 0].mv(x[0, 0, 0]), 256),
+    "dot": (lambda x: torch.dot(x[0, 0, 0], x[0, 0, 1]), 16),
+    "addmv": (lambda x: torch.addmv(x[0, 0, 0], x[0, 0], x[0, 0, 1]), 256),
+    "addmm": (lambda x: torch.addmm(x[0, 0], x[0, 0], x[0, 1]), 4096),
+    "addbmm": (lambda x: torch.addbmm(x[0, 0], x[0], x[0]), 3 * 4096),
+    "outer": (lambda x: torch.outer(x[0, 0, 0], x[0, 0, 1]), 256),
+    "inner": (lambda x: torch.inner(x[0], x.new_zeros(5, 16)), 3 * 16 * 5 * 16),
+    "tensordot": (lambda x: torch.tensordot(x, x.new_zeros(5, 3), ([1], [1])), 15 * 256),
+    "linear of a vector": (lambda x: F.linear(x[0, 0, 0], x.new_zeros(5, 16)), 80),
+    "bilinear": (lambda x: F.bilinear(x, x, x.new_zeros(5, 16, 16)), 48 * 5 * 256),
+    "einsum": (lambda x: torch.einsum("oc,bchw->bohw", x.new_zeros(5, 3), x), 15 * 256),
+    "einsum of three": (
+        lambda x: torch.einsum("oc,bcn,pn->bop", x.new_zeros(5, 3), x.flatten(2), x.new_zeros(7, 256)),
+        None,  # depends on the order, which torch chooses
+    ),
+    "einsum with dots": (lambda x: torch.einsum("oc,...chw->...ohw", x.new_zeros(5, 3), x), 15 * 256),
+    "einsum of elements": (lambda x: torch.einsum("bchw,c->bchw", x, x.new_zeros(3)), 0),
+    "unbatched": (lambda x: F.conv2d(x[0], x.new_zeros(5, 3, 1, 1)), 15 * 256),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_any_shapes(name):
+    function, by_hand = PRODUCTS[name]
+    method = Anything(PROBLEM, lambda net, x: function(x))
+    by_torch = real_torch(method, torch.zeros(1, 6, 4, 4), torch.zeros(1, 3, 16, 16))
+    count = cost.count_macs(method, 16, 16)
+    assert count == (by_torch if by_hand is None else by_hand)
+    assert by_torch in (0, count)
 
 
 def test_recurrent_layers_have_no_rule():

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from smifbench import FusionMethod, FusionProblem, Recipe, UserError, build_method
@@ -365,12 +367,97 @@ def test_on_a_gpu_the_host_looks_now_and_then_and_names_the_step():
     run = training()
     run.device = torch.device("cuda")
     for step in range(1, LOOK_STEPS):
-        loss = torch.tensor(math.inf if step == 30 else 1.0)
-        run.unseen.append((step, loss, torch.tensor([0, 0])))
+        noted = torch.tensor([math.inf if step == 40 else 1.0, math.nan if step == 30 else 1.0])
+        run.unseen.append((step, noted, torch.tensor([0, 0])))
         assert run.healthy(now=False)
-    run.unseen.append((LOOK_STEPS, torch.tensor(math.nan), torch.tensor([0, 0])))
-    with pytest.raises(UserError, match="inf at step 30"):
+    run.unseen.append((LOOK_STEPS, torch.tensor([math.nan, math.nan]), torch.tensor([0, 0])))
+    with pytest.raises(UserError, match="the norm of the gradient became nan at step 30"):
         run.healthy(now=False)
+
+
+def test_what_a_step_notes_stays_on_the_device(monkeypatch):
+    run = training(replace(RECIPE, clip_norm=1.0, ema=None))
+    run.one_step()  # the first one fills the optimizer's state
+    for waits in ("item", "tolist", "__bool__", "__float__", "cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, waits, lambda *_, name=waits: pytest.fail(f"{name} waits for the device"))
+    run.one_step()
+    run.device = torch.device("cuda")
+    assert run.healthy(now=False)
+    assert run.unseen[-1][1].shape == (2,)
+
+
+class Spike(FusionMethod):
+    """Adds 0 to its estimate, once with a gradient of infinity times 0."""
+
+    title, citation = "Spike", "spike"
+
+    def __init__(self, problem, at=0):
+        super().__init__(problem)
+        self.weight, self.at, self.calls = nn.Parameter(torch.zeros(1)), at, 0
+
+    def forward(self, lr_hsi, hr_msi):
+        estimate = functional.interpolate(lr_hsi, hr_msi.shape[-2:]) + self.weight
+        self.calls += self.training
+        if self.training and self.calls == self.at:
+            estimate = estimate + ((self.weight * 0).abs().sqrt() * 0).sum()
+        return estimate
+
+
+def spiked(at, validation, **recipe):
+    scenes, model = [pair()], ScaledNetwork(Spike(FusionProblem(6, 2, 4), at))
+    return Training(model, scenes, scenes if validation else [], replace(RECIPE, batch=1, steps=40, **recipe), 0)
+
+
+@pytest.mark.parametrize("validation", [True, False])
+@pytest.mark.parametrize("at", [1, 9, 10, 39, 40])  # the curve has a point after every second step
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_a_gradient_that_is_not_finite_is_seen_in_its_own_step(at, validation, clip_norm):
+    with pytest.raises(UserError, match=rf"norm of the gradient became nan at step {at}, on patches of toy; lower"):
+        spiked(at, validation, clip_norm=clip_norm).run(quiet)
+    run = spiked(at, validation, clip_norm=clip_norm, rollbacks=1, ema=0.9)
+    run.run(quiet)
+    assert (run.rollbacks, run.step) == (1, 40)
+    assert weights(run).isfinite().all()
+
+
+@pytest.mark.parametrize("at", [3, 9, 10])
+def test_a_late_look_names_the_step_and_keeps_nothing_broken(at, monkeypatch):
+    run = spiked(at, True, rollbacks=1)
+    look = Training.healthy
+
+    def late(self, now=True):
+        if not now:
+            return True  # as on a GPU between two looks
+        return look(self, now)
+
+    monkeypatch.setattr(Training, "healthy", late)
+    run.run(quiet)
+    assert run.rollbacks == 1
+    assert all(tensor.isfinite().all() for tensor in run.good["model"].values())
+    assert weights(run).isfinite().all()
+
+
+def test_weights_that_overflow_in_a_finite_step_are_not_kept():
+    run = training(replace(RECIPE, rollbacks=1))
+    run.good = copy.deepcopy(run._state())
+    run.one_step()
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(math.inf)
+    assert run.healthy(now=False)  # losses and gradients were finite
+    run.unseen.append((1, torch.ones(2), torch.tensor([0])))
+    assert not run.healthy()
+    assert run.rollbacks == 1
+    assert all(weight.isfinite().all() for weight in run.model.parameters())
+
+
+def test_weights_that_start_broken_are_told():
+    run = training()
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(math.nan)
+    with pytest.raises(
+        UserError, match="is no longer finite after step 0; check the values that the method starts with"
+    ):
+        run.run(quiet)
 
 
 def test_a_rollback_returns_to_the_last_good_state_at_half_the_rate(caplog):
@@ -380,13 +467,13 @@ def test_a_rollback_returns_to_the_last_good_state_at_half_the_rate(caplog):
     good = copy.deepcopy(run._state())
     for _ in range(2):
         run.one_step()
-    run.unseen.append((3, torch.tensor(math.nan), torch.tensor([0])))
+    run.unseen.append((3, torch.tensor([math.nan, 1]), torch.tensor([0])))
     assert not run.healthy()
     assert "nan at step 3, on patches of toy; training goes back to step 1, at half the learning rate" in caplog.text
     assert_same({**run._state(), "rollbacks": 0}, good)
     run.one_step()
     assert run.optimizer.param_groups[0]["lr"] == RECIPE.lr / 2
-    run.unseen.append((2, torch.tensor(math.nan), torch.tensor([0])))
+    run.unseen.append((2, torch.tensor([math.nan, 1]), torch.tensor([0])))
     with pytest.raises(UserError, match="nan at step 2"):
         run.healthy()
 

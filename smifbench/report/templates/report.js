@@ -189,7 +189,9 @@ function startViewer(views) {
       const row = document.createElement("tr");
       const swatch = `<svg class="swatch" viewBox="0 0 24 8" aria-hidden="true"><line x1="0" x2="24" y1="4" y2="4" stroke="${line.colour}" stroke-width="3" stroke-dasharray="${line.dash}"/></svg>`;
       const rmse = Math.sqrt(dot(line.error, line.error) / line.error.length);
-      const cosine = dot(line.values, reference) / Math.sqrt(dot(line.values, line.values) * dot(reference, reference));
+      const norms = Math.sqrt(dot(line.values, line.values) * dot(reference, reference));
+      const lost = norms === 0 && dot(reference, reference) > 0;  // 90 degrees, as in the metric
+      const cosine = lost ? 0 : dot(line.values, reference) / norms;
       const angle = Math.acos(Math.min(1, cosine)) * 180 / Math.PI;
       row.innerHTML = `<th scope="row">${swatch} <span></span></th><td class="number">${rmse.toFixed(4)}</td><td class="number">${isNaN(angle) ? "–" : angle.toFixed(2)}</td>`;
       row.querySelector("span").textContent = line.name;
