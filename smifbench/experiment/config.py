@@ -16,6 +16,7 @@ from smifbench.errors import UserError, unknown
 from smifbench.experiment.mistakes import sentence
 from smifbench.experiment.recipes import resolved_recipe
 from smifbench.method import Recipe
+from smifbench.metrics import WALD
 from smifbench.run import Run
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
@@ -53,6 +54,7 @@ class Experiment:
     recipe: str
     training: dict
     reference: str
+    metrics: list[str]
     methods: dict[tuple[str, str], dict]
     threads: int
     device: str
@@ -277,6 +279,9 @@ def _check_names(experiment: Experiment) -> None:
         experiment.build_dataset(name)
     for protocol in experiment.protocols:
         get_protocol(protocol)
+    for name in experiment.metrics:
+        if name not in WALD:
+            raise unknown("metric", name, WALD)
     _check_tests(experiment)
     for (method, _), about in experiment.methods.items():
         known = plugins.method_options(plugins.method_class(method))

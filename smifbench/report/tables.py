@@ -36,7 +36,7 @@ from smifbench.report.titles import dataset_titles, method_titles, title_of, var
 from smifbench.system.files import read_json, replacing_folder, write_text
 
 WALD_METRICS = tuple(name.removeprefix(CONVENTIONS["paper"]) for name in PAPER_METRICS)
-"""The metrics of the paper's tables by their definitions."""
+"""The metrics of the paper's tables by their definitions, which tables have where the config names no others."""
 
 RANKED = ("psnr", "ssim", "sam", "rmse", "ergas")
 """Metrics by which methods are ranked."""
@@ -84,7 +84,7 @@ def write_tables(results: Path, target: Path) -> None:
         changed = set().union(*(ablation.variants for ablation in ABLATIONS.values())) - {"default"}
         ablated = rows[(rows.method == OWN) & rows.variant.isin(changed)]
         compared = rows.drop(ablated.index)
-        for convention, columns in (("wald", WALD_METRICS), ("paper", PAPER_METRICS)):
+        for convention, columns in (("wald", experiment["metrics"]), ("paper", PAPER_METRICS)):
             if ablated.empty or set(compared.method) != {OWN}:
                 name = table_name(dataset, protocol, convention, protocols)
                 texts[name] = quality_table(compared, columns, experiment)

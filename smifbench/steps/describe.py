@@ -55,6 +55,7 @@ def describe(experiment: Experiment) -> dict:
         "seeds": experiment.seeds,
         "recipe": experiment.recipe,
         "reference": experiment.reference,
+        "metrics": experiment.metrics,
         "methods": methods,
         "code": code_id(*_plugin_files(experiment)),
         "versions": {"python": platform.python_version()}
