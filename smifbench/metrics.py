@@ -2,9 +2,10 @@
 
 The convention "wald" holds the usual definitions: `psnr`, `mpsnr`, `ssim`, `sam`, `rase`, `rmse`, `ergas`, `uiqi`,
 `q2n`, `cc`, `scc`, and the agreement with the two images that were fused, `spectral_consistency` and
-`spatial_consistency`. The convention "paper" (the functions `paper_*`) holds the formulas behind Tables 1-3 of the SMIF-NET paper, as far as their
-numbers show them: there, RASE is four times ERGAS at both ratios, and the tangent of SAM is proportional to RMSE. The
-public code of MSST-Net has these formulas. Values of the two conventions must not be compared.
+`spatial_consistency`. The convention "paper" (the functions `paper_*`) holds the formulas behind Tables 1-3 of the
+SMIF-NET paper, as far as their numbers show them: there, RASE is four times ERGAS at both ratios, and the tangent of
+SAM is proportional to RMSE. The public code of MSST-Net has these formulas. Values of the two conventions must not be
+compared.
 
 All images are (C, H, W), bands first, nominally in [0,1]. All arithmetic is in float64 and goes band by band, so that
 it needs the memory of a few bands. Every function raises UserError when the two shapes differ, when the axes look like
@@ -77,9 +78,7 @@ METRICS: dict[str, Metric] = {}
 """Every metric by its name, in the order of the columns. The decorator `metric` fills it."""
 
 
-def metric(
-    symbol: str, unit: str = "", *, higher_better: bool = False, digits: int
-) -> Callable[[Function], Function]:
+def metric(symbol: str, unit: str = "", *, higher_better: bool = False, digits: int) -> Callable[[Function], Function]:
     """Enter the decorated function in `METRICS`; the parameters are fields of `Metric`."""
 
     def enter(function: Function) -> Function:
@@ -144,15 +143,16 @@ def score(
     if low < -1e-6 or high > 1 + 1e-6:
         raise UserError(f"the reference has values from {low:g} to {high:g}; scale both images to [0,1] before scoring")
     result = np.clip(result, 0, 1)
+    valid_truth, valid_result = valid_pixels(truth, missing), valid_pixels(result, missing)
     whole = {"reference": truth, "estimate": result, "missing": missing}
-    pixels = {"reference": valid_pixels(truth, missing), "estimate": valid_pixels(result, missing), "ratio": ratio}
+    pixels = {"reference": valid_truth, "estimate": valid_result, "ratio": ratio}
     fused = {"estimate": result, "lr_hsi": lr_hsi, "hr_msi": hr_msi}
     values = {}
     for name, each in METRICS.items():
         taken = whole if "missing" in each.parameters else pixels if "reference" in each.parameters else fused
         if all(taken[parameter] is not None for parameter in each.parameters if parameter != "missing"):
             values[name] = each.function(**{parameter: taken[parameter] for parameter in each.parameters})
-    return values | {"sam_excluded": float(sam_excluded(pixels["reference"], pixels["estimate"]))}
+    return values | {"sam_excluded": float(sam_excluded(valid_truth, valid_result))}
 
 
 def valid_pixels(image: ArrayLike, missing: ArrayLike | None) -> np.ndarray:
@@ -283,7 +283,9 @@ def q2n(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = N
         for left in range(0, len(columns), Q2N_BLOCK)
     ]
     values = [
-        _q2n_of_block(*(image[:, *block].reshape(len(truth), -1).astype(np.float64) for image in (truth, result)))
+        _q2n_of_block(
+            *(image[:, block[0], block[1]].reshape(len(truth), -1).astype(np.float64) for image in (truth, result))
+        )
         for block in blocks
         if not absent[block].any()
     ]
@@ -312,12 +314,8 @@ def scc(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = N
     images = _checked(reference, estimate)
     if min(images[0].shape[1:]) < 3:
         return math.nan
-    counts = slice(None) if missing is None else _whole_windows(np.asarray(missing, bool), 3)
-    values = []
-    for x, y in _bands(*images):
-        details = (9 * image[1:-1, 1:-1] - _smooth(image, np.ones(3)) for image in (x, y))
-        values.append(_correlation(*(detail[counts] for detail in details), x, y))
-    return float(np.mean(values))
+    counts = None if missing is None else _whole_windows(np.asarray(missing, bool), 3)
+    return float(np.mean([_correlation(*_details(x, y, counts), x, y) for x, y in _bands(*images)]))
 
 
 @metric("Spectral cons.", "dB", higher_better=True, digits=2)
@@ -479,6 +477,12 @@ def _correlation(x: np.ndarray, y: np.ndarray, whole_x: np.ndarray, whole_y: np.
     if flat_x or flat_y:
         return math.nan if flat_x else 0.0
     return float(np.vdot(x, y) / np.sqrt(np.vdot(x, x) * np.vdot(y, y)))
+
+
+def _details(x: np.ndarray, y: np.ndarray, counts: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """What a Laplacian filter leaves of two bands (H, W), of its windows those that count."""
+    first, second = (9 * image[1:-1, 1:-1] - _smooth(image, np.ones(3)) for image in (x, y))
+    return (first, second) if counts is None else (first[counts], second[counts])
 
 
 def _q2n_of_block(x: np.ndarray, y: np.ndarray) -> float:

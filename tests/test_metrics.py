@@ -310,8 +310,10 @@ def test_q2n_mirrors_what_lies_beyond_whole_blocks(scene):
     noisy = scene + 0.05 * np.random.default_rng(1).standard_normal(scene.shape)
     assert metrics.q2n(scene, noisy) == pytest.approx(sewar.q2n(bands_last(scene), bands_last(noisy)), rel=1e-9)
     small = scene[:, :16, :16], noisy[:, :16, :16]
-    quarters = (np.concatenate([np.concatenate([x, x[:, ::-1]], 1), np.concatenate([x, x[:, ::-1]], 1)[..., ::-1]], 2)
-                for x in small)
+    quarters = (
+        np.concatenate([np.concatenate([x, x[:, ::-1]], 1), np.concatenate([x, x[:, ::-1]], 1)[..., ::-1]], 2)
+        for x in small
+    )
     assert metrics.q2n(*small) == pytest.approx(metrics.q2n(*quarters), rel=1e-12)
 
 

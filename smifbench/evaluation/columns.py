@@ -24,6 +24,10 @@ error, "skipped" a problem that it does not take, "not run" a data set that coul
 pixels of the scene without a value, which no metric counts."""
 
 
+EXTERNAL = "external"
+"""What stands in the column `device` of a row whose estimate was made elsewhere."""
+
+
 LATER_COLUMNS = ("pixels_missing", "uiqi", "q2n", "cc", "scc", "spectral_consistency", "spatial_consistency")
 """Columns that tables of earlier versions lack; there they are empty."""
 

@@ -109,11 +109,12 @@ def load_comparisons(results: Path, pairs: Path, experiment: Mapping, metrics: p
     results, pairs
         The experiment's folder, and the folder of all simulated pairs.
     experiment, metrics
-        Contents of `experiment.json` and `metrics.csv`. Methods that failed are left out, and so is a setting in which
-        all did.
+        Contents of `experiment.json` and `metrics.csv`. Methods that failed on that scene are left out, and so is a
+        setting in which all did.
     """
     rows = metrics[metrics.protocol == next(iter(experiment["protocols"]))]
-    rows = rows[(rows.seed == experiment["seeds"][0]) & (rows.status == "ok")]
+    first = rows.groupby(["dataset", "ratio"]).scene.transform("first")
+    rows = rows[(rows.seed == experiment["seeds"][0]) & (rows.status == "ok") & (rows.scene == first)]
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
     runs = [Run(**row) for row in rows[keys].drop_duplicates().to_dict("records")]
     return [

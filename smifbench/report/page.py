@@ -14,7 +14,7 @@ import pandas as pd
 from smifbench.evaluation import significance
 from smifbench.evaluation.columns import CELL
 from smifbench.evaluation.results import RETRY, load_results, log_of, run_of, seed_means
-from smifbench.metrics import METRICS, Metric
+from smifbench.metrics import METRICS, PAPER, Metric
 from smifbench.paper import layout
 from smifbench.paper.audit import audit
 from smifbench.report.comparison import load_comparisons
@@ -200,8 +200,7 @@ def _board(metrics: pd.DataFrame, first: Sequence[str]) -> dict:
         notes = [f"± {value:.{metric.digits}f}" if value == value else "" for value in deviations[name]]
         marks = board.groupby(level=SETTING, sort=False)[name].transform(_marks, metric.higher_better, metric.digits)
         board = board.assign(**{f"{name}_note": notes, f"{name}_mark": marks})
-    groups = {name: metric.convention if metric.convention == "paper" else "further" for name, metric in METRICS.items()}
-    groups |= dict.fromkeys(first, "wald")
+    groups = {name: "paper" if name in PAPER else "wald" if name in first else "further" for name in METRICS}
     columns = {name: Column(_heading(metric), metric.digits, groups[name]) for name, metric in METRICS.items()}
     columns = PLACE | PROTOCOL | columns | {"train_steps": Column("Training steps", 0)}
     return _table(board.reset_index(), columns, ["dataset_title", "ratio", "protocol"])

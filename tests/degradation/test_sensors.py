@@ -1,4 +1,4 @@
-"""The sensors of a pair: by them the scene itself agrees with its pair, and nothing else that differs in what they see."""
+"""The sensors of a pair: by them the scene itself agrees with its pair, and what differs for one of them does not."""
 
 import numpy as np
 import pytest
