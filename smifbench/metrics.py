@@ -278,17 +278,11 @@ def q2n(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = N
     absent = np.zeros(truth.shape[1:], bool) if missing is None else np.asarray(missing, bool)
     rows, columns = (np.pad(np.arange(side), (0, -side % Q2N_BLOCK), "symmetric") for side in truth.shape[1:])
     blocks = [
-        np.ix_(rows[top : top + Q2N_BLOCK], columns[left : left + Q2N_BLOCK])
+        (rows[top : top + Q2N_BLOCK, None], columns[left : left + Q2N_BLOCK])
         for top in range(0, len(rows), Q2N_BLOCK)
         for left in range(0, len(columns), Q2N_BLOCK)
     ]
-    values = [
-        _q2n_of_block(
-            *(image[:, block[0], block[1]].reshape(len(truth), -1).astype(np.float64) for image in (truth, result))
-        )
-        for block in blocks
-        if not absent[block].any()
-    ]
+    values = [_q2n_of_block(truth[:, *at], result[:, *at]) for at in blocks if not absent[at].any()]
     return float(np.mean(values)) if values else math.nan
 
 
@@ -486,7 +480,8 @@ def _details(x: np.ndarray, y: np.ndarray, counts: np.ndarray | None) -> tuple[n
 
 
 def _q2n_of_block(x: np.ndarray, y: np.ndarray) -> float:
-    """Q2n of one block of reference and estimate, (C, n) each in float64."""
+    """Q2n of one block of reference and estimate, (C, H, W) each."""
+    x, y = (block.reshape(len(block), -1).astype(np.float64) for block in (x, y))
     bands, pixels = x.shape
     size = 1 << (bands - 1).bit_length()
     flat_x, flat_y = _flat(x), _flat(y)

@@ -63,6 +63,6 @@ def adopt(run: Run, pairs: Path, folder: Path, target: Path, reading: Reading = 
                 logging.warning("%s: %s", run.folder, error)
                 failed[pair.scene] = str(error)
         digits = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:12]
-        about["code"] = f"{EXTERNAL}:{digits}"
+        about["code"] = f"{EXTERNAL}:{digits}" if hashes else EXTERNAL
         about |= {"status": "ok", "message": "", "failed_scenes": failed, "files": hashes}
         write_json(kept / "facts.json", about)
