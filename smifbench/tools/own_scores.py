@@ -12,8 +12,9 @@ from smifbench.data.cubes.reading import Cube, read_cube
 from smifbench.data.responses import spectral_response
 from smifbench.errors import UserError
 from smifbench.evaluation.estimates import Reading, read_estimate
+from smifbench.paper.layout import NAME
 
-HEADINGS = {"wald": "by definition", "paper": "as in the SMIF-NET paper's tables; compare with nothing else"}
+HEADINGS = {"wald": "by definition", "paper": f"as in the {NAME}'s tables; compare with nothing else"}
 """What the conventions are called in print."""
 
 
@@ -122,8 +123,8 @@ def _reference(cube: Cube, source: Source) -> tuple[np.ndarray, np.ndarray | Non
     low, high = float(truth.min()), float(truth.max())
     if low < -1e-6 or high > 1 + 1e-6:
         raise UserError(
-            f"{source.path} has values from {low:g} to {high:g}, and metrics want them from 0 to 1; say by --scale which "
-            "value becomes 1, such as 255 or 10000"
+            f"{source.path} has values from {low:g} to {high:g}, and metrics want them from 0 to 1; say by --scale "
+            "which value becomes 1, such as 255 or 10000"
         )
     return truth, missing
 
