@@ -61,7 +61,7 @@ def test_a_folder_holds_one_estimate_of_a_scene(truth, tmp_path):
     with pytest.raises(UserError, match=f"there is no folder {tmp_path}/gone"):
         file_of_scene(tmp_path / "gone", "scene")
     (tmp_path / "scene.txt").write_text("notes")
-    with pytest.raises(UserError, match="holds no estimate of scene scene; put scene.npy"):
+    with pytest.raises(UserError, match=r"holds no estimate of scene scene; put scene\.npy"):
         file_of_scene(tmp_path, "scene")
     write(tmp_path / "scene.npy", truth)
     write(tmp_path / "scene2.npy", truth)
@@ -74,7 +74,7 @@ def test_a_folder_holds_one_estimate_of_a_scene(truth, tmp_path):
 @pytest.mark.parametrize("cut", [np.s_[:5], np.s_[:, :10], np.s_[:, :, 1:]])
 def test_another_shape_is_refused(cut, truth, tmp_path):
     path = write(tmp_path / "scene.npy", truth[cut])
-    with pytest.raises(UserError, match="bands of .* pixels, the reference 6 of 20 x 24; fuse that scene whole"):
+    with pytest.raises(UserError, match=r"bands of .* pixels, the reference 6 of 20 x 24; fuse that scene whole"):
         read_estimate(path, truth, None, None, Reading(band_axis=0))
 
 
@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_is_told(truth, tmp_path):
 
 def test_bands_in_another_order_are_refused_where_the_file_says_so(truth, tmp_path):
     path = write(tmp_path / "scene.hdr", truth[::-1], WAVELENGTHS[::-1])
-    with pytest.raises(UserError, match="band 0 .* lies at 700 nm and the reference's at 400 nm"):
+    with pytest.raises(UserError, match=r"band 0 .* lies at 700 nm and the reference's at 400 nm"):
         read_estimate(path, truth, None, WAVELENGTHS)
     near = write(tmp_path / "near.hdr", truth, WAVELENGTHS.round(-1))
     np.testing.assert_array_equal(read_estimate(near, truth, None, WAVELENGTHS), truth)
@@ -106,7 +106,7 @@ def test_bands_in_another_order_are_refused_where_the_file_says_so(truth, tmp_pa
 )
 def test_values_in_another_unit_are_refused(unit, truth, tmp_path):
     path = write(tmp_path / "scene.npy", unit(truth))
-    with pytest.raises(UserError, match="98 % of its values lie from .* those of the reference from .* scale"):
+    with pytest.raises(UserError, match=r"98 % of its values lie from .* those of the reference from .* scale"):
         read_estimate(path, truth)
 
 

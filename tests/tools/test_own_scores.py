@@ -108,12 +108,16 @@ def test_what_is_undefined_is_null_in_json(files, capsys):
         ((), {"reference": "counts.npy"}, "counts.npy has values from .* say by --scale which value becomes 1"),
         ((), {"estimate": "counts.npy"}, "98 % of its values lie from .* by --estimate-scale"),
         (("--lr-hsi", "truth.npy"), {}, r"truth.npy has shape \(8, 48, 56\) .* belong 12 x 14 and 8 bands; .*--ratio"),
-        (("--hr-msi", "lr.npy"), {}, "to reference and ratio belong 48 x 56; state another --ratio"),
+        (
+            ("--hr-msi", "lr.npy", "--hr-msi-band-axis", "0"),
+            {},
+            "to reference and ratio belong 48 x 56; state another --ratio",
+        ),
         (("--psf", "fwhm/1"), {}, "--psf is the blur of an LR-HSI; name that by --lr-hsi"),
         (("--srf", "sentinel2a_10m"), {}, "--srf is the response of an HR-MSI"),
         (("--lr-hsi", "lr.npy", "--psf", "fwmh/1"), {}, "unknown protocol 'fwmh/1'; did you mean 'fwhm/1'"),
         (("--lr-hsi", "lr.npy", "--psf", "paper-wdcm/1"), {}, "stretches every image on its own"),
-        (("--hr-msi", "msi.npy", "--srf", "sentinel2a_10m"), {}, "--srf needs wavelengths"),
+        (("--hr-msi", "msi.npy", "--srf", "sentinel2a_10m"), {}, "--srf needs the bands' wavelengths"),
         (("--ratio", "5", "--lr-hsi", "lr.npy"), {}, "ratio 5 does not divide the reference's 48 x 56 pixels"),
     ],
 )
