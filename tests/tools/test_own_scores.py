@@ -111,7 +111,7 @@ def test_what_is_undefined_is_null_in_json(files, capsys):
         (
             ("--hr-msi", "lr.npy", "--hr-msi-band-axis", "0"),
             {},
-            "to reference and ratio belong 48 x 56; state another --ratio",
+            "belong 48 x 56; state another --ratio",
         ),
         (("--psf", "fwhm/1"), {}, "--psf is the blur of an LR-HSI; name that by --lr-hsi"),
         (("--srf", "sentinel2a_10m"), {}, "--srf is the response of an HR-MSI"),

@@ -38,10 +38,10 @@ rule fuse:
         trained=trained_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/fused"),
-    wildcard_constraints:
-        method=f"(?!({EXTERNAL})/)[^/]+",
     log:
         f"{RESULTS}/logs/fuse/{RUN}.log",
+    wildcard_constraints:
+        method=f"(?!({EXTERNAL})/)[^/]+",
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.threads
