@@ -21,6 +21,7 @@ from smifbench.report.comparison import load_comparisons
 from smifbench.report.figures import CAPTIONS
 from smifbench.report.latex import mark_best
 from smifbench.report.style import styles
+from smifbench.report.tables import metrics_of
 from smifbench.report.titles import dataset_titles, method_titles, named, title_of
 from smifbench.report.viewer import error_colours, view
 from smifbench.system.files import read_json, write_text
@@ -120,7 +121,7 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
         below_control=_below_control(metrics, experiment),
         failures=_failures(metrics, results),
         retry=RETRY,
-        board=_board(metrics, experiment["metrics"]),
+        board=_board(metrics, metrics_of(experiment)),
         audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
         audit_counts=audited.status.value_counts().to_dict(),
         views=_views(results, pairs, experiment, metrics),

@@ -84,7 +84,7 @@ def write_tables(results: Path, target: Path) -> None:
         changed = set().union(*(ablation.variants for ablation in ABLATIONS.values())) - {"default"}
         ablated = rows[(rows.method == OWN) & rows.variant.isin(changed)]
         compared = rows.drop(ablated.index)
-        for convention, columns in (("wald", experiment["metrics"]), ("paper", PAPER_METRICS)):
+        for convention, columns in (("wald", metrics_of(experiment)), ("paper", PAPER_METRICS)):
             if ablated.empty or set(compared.method) != {OWN}:
                 name = table_name(dataset, protocol, convention, protocols)
                 texts[name] = quality_table(compared, columns, experiment)
@@ -96,6 +96,11 @@ def write_tables(results: Path, target: Path) -> None:
         for name, text in texts.items():
             write_text(folder / f"{name}.tex", text)
         audited.to_csv(folder / "audit.csv", index=False)
+
+
+def metrics_of(experiment: Mapping) -> Sequence[str]:
+    """Metrics by definition that an experiment's tables have; one described by an earlier version names none."""
+    return experiment.get("metrics", WALD_METRICS)
 
 
 def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> str:
