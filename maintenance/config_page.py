@@ -55,7 +55,7 @@ def page(text: str) -> str:
 
 def row(key: str, about: dict, required: bool = False) -> list[str]:
     """One row of a table of keys: name, type, default, meaning, the line to write."""
-    default = "must be given" if required else code(about["default"]) if about["default"] != "" else ""
+    default = "must be given" if required else code(about["default"]) if about.get("default", "") != "" else ""
     return [f"`{key}`", kind(about), default, about["description"], f"`{key}: {flow(about['examples'][0])}`"]
 
 

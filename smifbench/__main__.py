@@ -100,6 +100,27 @@ def fuse(args: argparse.Namespace) -> None:
         print(describe(fuse_pair(pair, args.method, args.output, choices)))
 
 
+def score(args: argparse.Namespace) -> None:
+    """Score one estimate against its reference, by every metric, whatever code has made it."""
+    import json
+
+    from smifbench.tools.own_scores import Pair, Source, as_json, describe, score_files
+
+    def source(image: str) -> Source:
+        variable, band_axis, own = (getattr(args, f"{image}_{option}") for option in ("variable", "band_axis", "scale"))
+        path, flag = getattr(args, image), "--" + image.replace("_", "-")
+        return Source(path, flag, variable, band_axis, own or args.scale)
+
+    if args.psf != "estimate" and not args.lr_hsi:
+        raise UserError("--psf is the blur of an LR-HSI; name that by --lr-hsi")
+    if args.srf != "estimate" and not args.hr_msi:
+        raise UserError("--srf is the response of an HR-MSI; name that by --hr-msi")
+    lr_hsi, hr_msi = (source(image) if getattr(args, image) else None for image in ("lr_hsi", "hr_msi"))
+    pair = Pair(lr_hsi, hr_msi, args.psf, args.srf)
+    scores = score_files(source("reference"), source("estimate"), args.ratio, pair)
+    print(json.dumps(as_json(scores), indent=2) if args.json else describe(scores))
+
+
 def cost(args: argparse.Namespace) -> None:
     """Count every network at the paper's sizes, and explain its FLOPs column cell by cell."""
     from smifbench.paper.flops import paper_cost
@@ -236,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--shape", type=_positive, nargs=2, metavar=rows_and_columns, help="of a matrix of pixels")
     added.add_argument("--png", help="where to write the quick look; <file>.png in this folder otherwise")
     _add_fuse_options(command("fuse", fuse))
+    _add_score_options(command("score", score))
     command("cost", cost).add_argument("--output", help="CSV file to write the table to")
     added = command("plan", plan)
     added.add_argument("config", help="a config file, such as config/paper.yaml")
@@ -261,6 +283,25 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--pairs", help="folder of all pairs; data/pairs beside results/ by default")
     command("new-method", new_method).add_argument("name", help="lower-case name of the file in methods/")
     return parser
+
+
+def _add_score_options(added: argparse.ArgumentParser) -> None:
+    for image, what in (
+        ("reference", "true HR-HSI"),
+        ("estimate", "fused cube"),
+        ("lr-hsi", "LR-HSI that was fused, for the spectral consistency"),
+        ("hr-msi", "HR-MSI that was fused, for the spatial consistency"),
+    ):
+        needed = image in ("reference", "estimate")
+        added.add_argument(f"--{image}", type=Path, required=needed, metavar="FILE", help=f"{what}; see docs/files.md")
+        added.add_argument(f"--{image}-variable", help="name of its variable, where the file holds several")
+        added.add_argument(f"--{image}-band-axis", type=int, help="axis of its bands, counted from 0")
+        added.add_argument(f"--{image}-scale", type=_positive_number, help="value in it that becomes 1; as --scale")
+    added.add_argument("--ratio", type=_positive, required=True, help="spatial ratio of the images that were fused")
+    added.add_argument("--scale", type=_positive_number, default=1.0, help="value in all files that becomes 1; 1")
+    added.add_argument("--psf", default="estimate", help="a protocol's id, or 'estimate' (default)")
+    added.add_argument("--srf", default="estimate", help="a response's name or CSV file, or 'estimate' (default)")
+    added.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_fuse_options(added: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.signal
 import sewar
 import skimage.metrics
 from sewar.utils import Filter
@@ -12,9 +13,11 @@ from sewar.utils import Filter
 from smifbench import metrics
 from smifbench.errors import UserError
 
-WALD = ["psnr", "mpsnr", "ssim", "sam", "rase", "rmse", "ergas"]
+WALD = ["psnr", "mpsnr", "ssim", "sam", "rase", "rmse", "ergas", "uiqi", "q2n", "cc", "scc"]
 PAPER = ["paper_psnr", "paper_ssim", "paper_sam", "paper_rase", "paper_rmse", "paper_ergas"]
-HIGHER_BETTER = {"psnr", "mpsnr", "ssim", "paper_psnr", "paper_ssim"}
+CONSISTENCY = ["spectral_consistency", "spatial_consistency"]
+INDICES = ["ssim", "uiqi", "q2n", "cc", "scc", "paper_ssim"]
+HIGHER_BETTER = {"psnr", "mpsnr", "paper_psnr", *INDICES}
 DECIBELS_PER_HALVING = 20 * math.log10(2)
 
 
@@ -177,7 +180,7 @@ def test_monotone_in_noise(name, scene):
 
 @pytest.mark.parametrize("name", WALD + PAPER)
 def test_identical_images_have_the_best_value(name, scene):
-    best = {"ssim": 1.0, "paper_ssim": 1.0}.get(name, math.inf if "psnr" in name else 0.0)
+    best = 1.0 if name in INDICES else math.inf if "psnr" in name else 0.0
     assert evaluate(name, scene, scene.copy()) == pytest.approx(best, abs=2e-6)
 
 
@@ -187,9 +190,9 @@ def test_ssim_is_symmetric_and_ignores_transposition(scene, noisy):
     assert transposed == pytest.approx(metrics.ssim(scene, noisy), rel=1e-13)
 
 
-@pytest.mark.parametrize("name", ["ssim", "paper_ssim"])
+@pytest.mark.parametrize("name", ["ssim", "paper_ssim", "uiqi"])
 @pytest.mark.parametrize("strip", [60, 1000])
-def test_ssim_does_not_depend_on_the_strips(name, strip, scene, noisy, monkeypatch):
+def test_means_of_windows_do_not_depend_on_the_strips(name, strip, scene, noisy, monkeypatch):
     whole = evaluate(name, scene, noisy)
     monkeypatch.setattr(metrics, "STRIP", strip)
     assert evaluate(name, scene, noisy) == pytest.approx(whole, rel=1e-12)
@@ -253,6 +256,176 @@ def test_scikit_image_defaults_are_a_third_ssim(scene, noisy):
         skimage.metrics.structural_similarity(scene[0], noisy[0])
 
 
+# indices of windows, blocks and bands
+
+
+def slow_uiqi(x, y, side=8):
+    """Wang and Bovik's index of every window, with centred sums."""
+    values = []
+    for top, left in np.ndindex(len(x) - side + 1, x.shape[1] - side + 1):
+        a, b = (image[top : top + side, left : left + side] for image in (x, y))
+        means, deviations = (a.mean(), b.mean()), (a - a.mean(), b - b.mean())
+        spread = (deviations[0] ** 2).sum() + (deviations[1] ** 2).sum()
+        likeness = 2 * (deviations[0] * deviations[1]).sum() / spread if spread > 1e-20 else 1
+        power = means[0] ** 2 + means[1] ** 2
+        values.append(likeness * (2 * means[0] * means[1] / power if power else 1))
+    return np.array(values).reshape(len(x) - side + 1, -1)
+
+
+def test_uiqi_is_the_mean_of_wang_and_boviks_index_over_windows(scene, noisy):
+    expected = np.mean([slow_uiqi(x, y).mean() for x, y in zip(scene, noisy, strict=True)])
+    assert metrics.uiqi(scene, noisy) == pytest.approx(expected, rel=1e-10)
+
+
+def test_uiqi_is_scikit_images_ssim_without_constants(scene, noisy, monkeypatch):
+    monkeypatch.setattr(metrics, "UIQI_WINDOW", np.full(7, 1 / 7))  # scikit-image's windows have odd sides
+    expected = skimage.metrics.structural_similarity(
+        scene, noisy, channel_axis=0, win_size=7, use_sample_covariance=False, data_range=1, K1=0, K2=0
+    )
+    assert metrics.uiqi(scene, noisy) == pytest.approx(expected, rel=1e-10)
+
+
+def test_flat_windows_differ_by_their_means_alone():
+    flat, other, lively = np.full((1, 12, 12), 0.7), np.full((1, 12, 12), 0.35), smooth_scene(1, 12, 12)
+    assert metrics.uiqi(flat, flat) == metrics.uiqi(0 * flat, 0 * flat) == 1
+    assert metrics.uiqi(flat, other) == pytest.approx(0.8, rel=1e-12)
+    assert metrics.uiqi(flat, flat + 1e-9 * lively) == pytest.approx(1, rel=1e-6)  # rounding is no structure
+    assert metrics.uiqi(flat, lively) == pytest.approx(0, abs=1e-9)
+
+
+def test_sewars_uiqi_takes_means_for_sums(scene, noisy):
+    """So its variances are too large by squares of means, and noise hardly lowers it."""
+    assert sewar.uqi(bands_last(scene), bands_last(noisy)) > metrics.uiqi(scene, noisy) + 0.05
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 9, 31])
+def test_q2n_equals_sewar(bands):
+    scene = smooth_scene(bands, 64, 96)
+    noisy = 0.9 * scene + 0.05 * np.random.default_rng(1).standard_normal(scene.shape)
+    assert metrics.q2n(scene, noisy) == pytest.approx(sewar.q2n(bands_last(scene), bands_last(noisy)), rel=1e-9)
+
+
+def test_q2n_mirrors_what_lies_beyond_whole_blocks(scene):
+    scene = smooth_scene(5, 50, 75)
+    noisy = scene + 0.05 * np.random.default_rng(1).standard_normal(scene.shape)
+    assert metrics.q2n(scene, noisy) == pytest.approx(sewar.q2n(bands_last(scene), bands_last(noisy)), rel=1e-9)
+    small = scene[:, :16, :16], noisy[:, :16, :16]
+    quarters = (
+        np.concatenate([np.concatenate([x, x[:, ::-1]], 1), np.concatenate([x, x[:, ::-1]], 1)[..., ::-1]], 2)
+        for x in small
+    )
+    assert metrics.q2n(*small) == pytest.approx(metrics.q2n(*quarters), rel=1e-12)
+
+
+def test_q2n_of_one_band_by_hand():
+    """One block whose band in the reference has mean 1 and deviation 1 already; the estimate is 2 x + 0.5 there."""
+    x = np.random.default_rng(0).standard_normal((1, 32, 32))
+    x = (x - x.mean()) / x.std(ddof=1) + 1
+    expected = 2 * 2.5 / (1 + 2.5**2) * 2 * 2 / (1 + 4)
+    assert metrics.q2n(x, 2 * x + 0.5) == pytest.approx(expected, rel=1e-12)
+
+
+def test_q2n_of_flat_bands():
+    """A band flat in the reference is only shifted; where all are, the means decide, and rounding is no structure."""
+    flat = np.full((3, 32, 32), 0.7)
+    assert metrics.q2n(flat, flat) == 1
+    expected = 2 * math.sqrt(4 * (3 * 1.1**2 + 1)) / (4 + 3 * 1.1**2 + 1)
+    assert metrics.q2n(flat, flat + 0.1) == pytest.approx(expected, rel=1e-12)
+    lively = smooth_scene(3, 32, 32)
+    lively[1] = 0.7
+    noisy = lively + 1e-3 * np.random.default_rng(0).standard_normal(lively.shape)
+    assert metrics.q2n(lively, noisy) > 0.99
+    lively[1] = 0
+    noisy[1] = np.abs(noisy[1] - 0.7)
+    assert metrics.q2n(lively, noisy) == pytest.approx(sewar.q2n(bands_last(lively), bands_last(noisy)), rel=1e-9)
+
+
+def test_q2n_is_blind_to_the_reference_bands_gains(scene, noisy):
+    gains = np.linspace(0.1, 1, len(scene))[:, None, None]
+    assert metrics.q2n(gains * scene, gains * noisy) == pytest.approx(metrics.q2n(scene, noisy), rel=1e-9)
+
+
+def test_cc_is_the_mean_correlation_of_bands(scene, noisy):
+    expected = np.mean([np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(scene, noisy, strict=True)])
+    assert metrics.cc(scene, noisy) == pytest.approx(expected, rel=1e-12)
+    assert metrics.cc(scene, 0.3 * scene + 0.2) == pytest.approx(1, rel=1e-12)
+    assert metrics.cc(scene, 1 - scene) == pytest.approx(-1, rel=1e-12)
+
+
+def test_scc_is_the_correlation_behind_a_laplacian_filter(scene, noisy):
+    kernel = [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]]
+    expected = np.mean(
+        [
+            np.corrcoef(*(scipy.signal.convolve2d(image, kernel, "valid").ravel() for image in bands))[0, 1]
+            for bands in zip(scene, noisy, strict=True)
+        ]
+    )
+    assert metrics.scc(scene, noisy) == pytest.approx(expected, rel=1e-10)
+    ramp = np.linspace(0, 0.1, scene.shape[2])
+    assert metrics.scc(scene, scene + ramp) == pytest.approx(1, rel=1e-9)  # a slope is no detail
+
+
+def test_sewars_scc_averages_over_windows():
+    """So windows without an edge, in which there is noise alone, count as much as those with the scene's only edge."""
+    edge = np.repeat([0.2, 0.8], 20)[None, None] * np.ones((1, 40, 1))
+    noisy = edge + 0.01 * np.random.default_rng(0).standard_normal(edge.shape)
+    assert metrics.scc(edge, noisy) > 0.95
+    assert sewar.scc(bands_last(edge), bands_last(noisy)) < 0.5
+
+
+@pytest.mark.parametrize("name", ["cc", "scc"])
+def test_correlation_with_what_is_flat(name, scene):
+    flat = scene.copy()
+    flat[2] = 0.7
+    assert math.isnan(evaluate(name, flat, scene))
+    assert evaluate(name, scene, flat) == pytest.approx((len(scene) - 1) / len(scene), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "side"), [("ssim", 11), ("uiqi", 8), ("scc", 3)])
+def test_windows_that_touch_a_missing_pixel_are_left_out(name, side, monkeypatch):
+    """What remains is that of the pieces without the missing rows, weighed by their windows."""
+    scene, noisy = smooth_scene(3, 40, 30), smooth_scene(3, 40, 30, seed=1)
+    missing = np.zeros((40, 30), bool)
+    missing[17:19] = True
+    if name == "scc":
+        monkeypatch.setattr(metrics, "_correlation", lambda x, y, *_: x.size)
+        assert metrics.scc(scene, noisy, missing) == (15 + 19) * 28
+        return
+    pieces = [(rows, getattr(metrics, name)(scene[:, rows], noisy[:, rows])) for rows in (slice(17), slice(19, 40))]
+    weights = [len(range(40)[rows]) - side + 1 for rows, _ in pieces]
+    expected = np.average([value for _, value in pieces], weights=weights)
+    assert getattr(metrics, name)(scene, noisy, missing) == pytest.approx(expected, rel=1e-12)
+
+
+# agreement with the pair
+
+
+def test_consistency_is_the_psnr_against_what_was_observed(scene, noisy):
+    def means(image):
+        return image[:, :28, :24].reshape(len(image), 7, 4, 6, 4).mean((2, 4))
+
+    msi = np.tensordot(np.full((2, len(scene)), 1 / len(scene)), scene, 1)
+    observed = {
+        "lr_hsi": metrics.Observed(means(scene), means),
+        "hr_msi": metrics.Observed(msi, lambda image: np.stack([image.mean(0)] * 2)),
+    }
+    values = metrics.score(scene, noisy, 4, **observed)
+    assert list(values) == [*WALD, *CONSISTENCY, *PAPER, "sam_excluded"]
+    assert values["spectral_consistency"] == metrics.psnr(means(scene), means(noisy))
+    expected = -10 * math.log10(np.mean((noisy.mean(0) - scene.mean(0)) ** 2))
+    assert values["spatial_consistency"] == pytest.approx(expected, rel=1e-12)
+    wild = noisy + 5 * (noisy == noisy.max())
+    assert metrics.score(scene, wild, 4, **observed) == metrics.score(scene, np.clip(wild, 0, 1), 4, **observed)
+
+
+def test_pixels_that_do_not_count_take_no_part_in_consistency(scene, noisy):
+    missing = np.zeros(scene.shape[1:], bool)
+    missing[3] = True
+    spoilt = np.where(missing, 1e3, scene)
+    value = metrics.spatial_consistency(noisy, metrics.Observed(spoilt, lambda image: image, missing))
+    assert value == pytest.approx(metrics.psnr(np.delete(scene, 3, 1), np.delete(noisy, 3, 1)), rel=1e-12)
+
+
 # the clamp, and edges
 
 
@@ -308,7 +481,7 @@ def test_losing_the_dark_pixels_does_not_pay():
 def test_zero_cube_has_no_angle_and_no_relative_error():
     zero, estimate = np.zeros((8, 12, 12)), np.full((8, 12, 12), 0.1)
     values = metrics.score(zero, estimate, 4)
-    undefined = {"sam", "rase", "ergas", "paper_psnr", "paper_sam", "paper_rase", "paper_ergas"}
+    undefined = {"sam", "rase", "ergas", "cc", "scc", "paper_psnr", "paper_sam", "paper_rase", "paper_ergas"}
     assert {name for name, value in values.items() if math.isnan(value)} == undefined
     assert values["psnr"] == pytest.approx(20)
     assert values["sam_excluded"] == 144
@@ -327,9 +500,11 @@ def test_one_exact_band_makes_mpsnr_infinite(scene, noisy):
 
 
 def test_image_below_the_window_has_no_ssim():
-    reference, estimate = np.full((6, 10, 30), 0.5), np.full((6, 10, 30), 0.6)
+    reference, estimate = np.random.default_rng(0).random((2, 6, 10, 30))
     values = metrics.score(reference, estimate, 4)
     assert {name for name, value in values.items() if math.isnan(value)} == {"ssim", "paper_ssim"}
+    values = metrics.score(reference[:, :2], estimate[:, :2], 4)
+    assert {name for name, value in values.items() if math.isnan(value)} == {"ssim", "paper_ssim", "uiqi", "scc"}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (300, 2, 2), (3, 4, 200), (40, 40, 16), (191, 128, 128), (64, 64, 80)])
@@ -398,25 +573,26 @@ def test_memory_is_that_of_a_few_bands():
 def test_missing_pixels_take_no_part_in_any_metric():
     """Whatever they hold, and as the metrics of the image without its missing half where windows do not matter."""
     generator = np.random.default_rng(0)
-    reference, estimate = generator.random((2, 6, 40, 60))
-    missing = np.zeros((40, 60), bool)
-    missing[:, 30:] = True
+    reference, estimate = generator.random((2, 6, 64, 64))
+    missing = np.zeros((64, 64), bool)
+    missing[:, 32:] = True
     scores = metrics.score(reference, estimate, 4, missing)
     spoilt = np.where(missing, 0, reference), np.where(missing, 7e5, estimate)
     assert metrics.score(*spoilt, 4, missing) == scores
-    half = metrics.score(reference[:, :, :30], estimate[:, :, :30], 4)
+    half = metrics.score(reference[:, :, :32], estimate[:, :, :32], 4)
     for name, value in half.items():
         if name != "paper_ssim":
             assert scores[name] == pytest.approx(value, rel=1e-12), name
-    assert metrics.score(reference, estimate, 4, np.zeros((40, 60), bool))["psnr"] == metrics.psnr(reference, estimate)
+    assert metrics.score(reference, estimate, 4, np.zeros((64, 64), bool)) == metrics.score(reference, estimate, 4)
 
 
-def test_ssim_is_nan_where_no_window_is_whole():
+def test_a_metric_of_windows_is_nan_where_no_window_is_whole():
     reference, estimate = np.random.default_rng(0).random((2, 3, 30, 30))
     missing = np.zeros((30, 30), bool)
-    missing[::8, ::8] = True
-    assert np.isnan(metrics.ssim(reference, estimate, missing))
-    assert np.isfinite(metrics.score(reference, estimate, 4, missing)["psnr"])
+    for step, lost in ((8, {"ssim", "uiqi", "q2n"}), (3, {"ssim", "uiqi", "q2n", "scc"})):
+        missing[::step, ::step] = True
+        values = metrics.score(reference, estimate, 4, missing)
+        assert {name for name in values if math.isnan(values[name])} - {"paper_ssim"} == lost
 
 
 def test_a_mask_that_fits_nothing_is_refused():

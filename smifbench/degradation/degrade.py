@@ -61,7 +61,7 @@ def degrade(prepared: Sequence[Path], protocol_id: str, ratio: int, target: Path
                 }
             operators: dict[str, Any] = {
                 "psf": protocol.psf(ratio),
-                "srf": _response(protocol, sidecars[-1]),
+                "srf": response_under(protocol, sidecars[-1]),
                 "msi_bands": len(simulated.hr_msi),
                 "wavelengths_nm": sidecars[-1]["wavelengths_nm"],
             }
@@ -87,14 +87,14 @@ def simulate_prepared(path: Path, protocol: "Protocol", ratio: int) -> "Simulate
     sidecar = read_json(path.with_suffix(".json"))
     _check_prepared(path, sidecar)
     try:
-        srf, seed = _response(protocol, sidecar), zlib.crc32(path.stem.encode())
+        srf, seed = response_under(protocol, sidecar), zlib.crc32(path.stem.encode())
         hr_hsi, msi = images_of(np.load(path, mmap_mode="r"), sidecar)
         return simulate(hr_hsi, ratio, srf, replace(protocol, scaling="none"), seed, msi)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _response(protocol: "Protocol", sidecar: dict) -> np.ndarray | None:
+def response_under(protocol: "Protocol", sidecar: dict) -> np.ndarray | None:
     """Response (c, C) of a prepared scene's MSI under a protocol; None where the MSI is a measured one."""
     own = None if sidecar["srf"] is None else np.array(sidecar["srf"])
     return protocol.srf(own, sidecar["wavelengths_nm"], sidecar.get("bandwidths_nm"))

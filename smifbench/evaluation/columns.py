@@ -26,7 +26,14 @@ pixels of the scene without a value, which no metric counts, `sam_excluded` thos
 `sam` leaves out."""
 
 
-LATER_COLUMNS = ("pixels_missing", "sam_excluded")
+EXTERNAL = "external"
+"""What stands in the column `device` of a row whose estimate was made elsewhere."""
+
+
+LATER_COLUMNS = (
+    *("uiqi", "q2n", "cc", "scc", "spectral_consistency", "spatial_consistency"),
+    *("pixels_missing", "sam_excluded"),
+)
 """Columns that tables of earlier versions lack; there they are empty."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from smifbench.errors import UserError, unknown
-from smifbench.evaluation.columns import CELL, DTYPES, LATER_COLUMNS
+from smifbench.evaluation.columns import CELL, DTYPES, EXTERNAL, LATER_COLUMNS
 from smifbench.evaluation.likeness import refuse_mixture, refuse_other_data, refuse_unlike
 from smifbench.evaluation.reading import read_table
 from smifbench.metrics import CONVENTIONS, METRICS, WALD
@@ -80,7 +80,8 @@ def leaderboard(
     Returns
     -------
     DataFrame
-        Rows (method, variant), columns (dataset, ratio, metric). NaN where a method was not run, or where no seed has
+        Rows (method, variant), where "(external)" follows the name of a method that ran elsewhere; columns (dataset,
+        ratio, metric). NaN where a method was not run, or where no seed has
         all scenes: a mean over fewer scenes would not compare.
 
     Raises
@@ -96,6 +97,7 @@ def leaderboard(
     names = _metric_columns([metric] if isinstance(metric, str) else metric, convention)
     refuse_mixture(df, ["dataset", "ratio"], "protocol")
     refuse_unlike(df)
+    df = df.assign(method=df.method.mask(df.device == EXTERNAL, df.method + f" ({EXTERNAL})"))
     rows, settings = (df[keys].drop_duplicates() for keys in (["method", "variant"], ["dataset", "ratio"]))
     columns = [(*setting, name) for setting in settings.itertuples(index=False, name=None) for name in names]
     table = _means(df, ["method", "variant", "dataset", "ratio"])[names].unstack(["dataset", "ratio"])

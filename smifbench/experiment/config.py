@@ -14,9 +14,11 @@ from smifbench import plugins
 from smifbench.data.responses import load_response
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
+from smifbench.experiment.external import KEYS, check_external
 from smifbench.experiment.mistakes import sentence
 from smifbench.experiment.recipes import resolved_recipe
 from smifbench.method import Recipe
+from smifbench.metrics import WALD
 from smifbench.run import Run
 
 SCHEMA = Path(__file__).with_name("schema.yaml")
@@ -41,7 +43,8 @@ LARGEST_CONFIG = 100_000
 class Experiment:
     """A checked config with all defaults filled in.
 
-    `methods` maps (method, variant) to {"options", "recipe"}. Options that state a default are left out, of methods and
+    `methods` maps (method, variant) to {"options", "recipe"}, and for one that ran elsewhere to the keys of
+    `smifbench.experiment.external` besides. Options that state a default are left out, of methods and
     of data sets, so that configs which mean the same are the same.
     """
 
@@ -54,6 +57,7 @@ class Experiment:
     recipe: str
     training: dict
     reference: str
+    metrics: list[str]
     methods: dict[tuple[str, str], dict]
     threads: int
     device: str
@@ -79,6 +83,15 @@ class Experiment:
         digits = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:8]
         return f"{dataset}-{digits}" if about else dataset
 
+    @property
+    def external(self) -> list[str]:
+        """Names of the methods that ran elsewhere."""
+        return list(dict.fromkeys(method for (method, _), about in self.methods.items() if "estimates" in about))
+
+    def trains(self, method: str) -> bool:
+        """Tell whether a method is a network that is trained here."""
+        return method not in self.external and plugins.method_class(method).trainable
+
     def recipe_of(self, method: str, variant: str = "default") -> Recipe:
         """Return the recipe by which a method is trained: the base, then what the experiment and the method change."""
         recipe = resolved_recipe(method, self.recipe, self.training, self.methods[method, variant]["recipe"])
@@ -91,8 +104,8 @@ class Experiment:
         The device is left out: it decides where an experiment runs, which every row says, and not what it is.
         """
         stated = {
-            f"{method}/{variant}": {"options": about["options"]}
-            | ({"recipe": asdict(self.recipe_of(method, variant))} if plugins.method_class(method).trainable else {})
+            f"{method}/{variant}": {key: about[key] for key in ("options", *KEYS) if key in about}
+            | ({"recipe": asdict(self.recipe_of(method, variant))} if self.trains(method) else {})
             for (method, variant), about in self.methods.items()
         }
         others = {
@@ -105,12 +118,12 @@ class Experiment:
         return list(product(self.datasets, self.protocols, self.ratios))
 
     def runs(self) -> list[Run]:
-        """Return the whole grid; a method without randomness has the first seed alone."""
+        """Return the whole grid; a method without randomness, or that ran elsewhere, has the first seed alone."""
         return [
             Run(*setting, method, variant, seed)
             for setting in self.settings()
             for method, variant in self.methods
-            for seed in (self.seeds if plugins.is_random(method) else self.seeds[:1])
+            for seed in (self.seeds if method not in self.external and plugins.is_random(method) else self.seeds[:1])
         ]
 
     def tests(self, run: Run) -> list[tuple[str, int]]:
@@ -176,7 +189,7 @@ def check_sizes(experiment: Experiment) -> None:
     UserError
         One sentence with the scene, its size and what would fit.
     """
-    trained = [key for key in experiment.methods if plugins.method_class(key[0]).trainable]
+    trained = [key for key in experiment.methods if experiment.trains(key[0])]
     for name, ratio in product(experiment.datasets, experiment.ratios):
         dataset = experiment.build_dataset(name)
         for scene, split in dataset.scenes().items():
@@ -209,10 +222,9 @@ def _check_patch(recipe: Recipe, key: str, size: str, ratio: int, height: int, w
 def _without_defaults(experiment: Experiment) -> Experiment:
     """Leave out options that state a default."""
     methods = {
-        (method, variant): {
-            **about,
-            "options": _stated(about["options"], plugins.method_options(plugins.method_class(method))),
-        }
+        (method, variant): about
+        if method in experiment.external
+        else {**about, "options": _stated(about["options"], plugins.method_options(plugins.method_class(method)))}
         for (method, variant), about in experiment.methods.items()
     }
     datasets = {
@@ -290,8 +302,18 @@ def _check_names(experiment: Experiment) -> None:
                 f"protocol {id} simulates the MSI, and data set {name} states no response to do it by; set its option "
                 f"response, or protocols: [{id}+msi=measured] for the MSI that was measured"
             )
+    for name in experiment.metrics:
+        if name not in WALD:
+            raise unknown("metric", name, WALD)
     _check_tests(experiment)
+    scenes = {
+        name: [scene for scene, split in experiment.build_dataset(name).scenes().items() if split == "test"]
+        for name in experiment.datasets
+    }
     for (method, variant), about in experiment.methods.items():
+        check_external(f"{method}/{variant}", about, experiment.ratios, experiment.protocols, scenes)
+        if "estimates" in about:
+            continue
         known = plugins.method_options(plugins.method_class(method))
         for option in about["options"]:
             if option not in known:
@@ -309,6 +331,8 @@ def _check_tests(experiment: Experiment) -> None:
 
     if not experiment.test_protocols and not experiment.test_ratios:
         return
+    if all(method in experiment.external for method, _ in experiment.methods):
+        raise UserError("test_protocols and test_ratios test methods that run here; name one, or leave the tests out")
     if len(experiment.protocols) > 1:
         raise UserError("test_protocols and test_ratios need one training protocol; leave one in protocols")
     for id in [*experiment.protocols, *experiment.test_protocols]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from smifbench import plugins
 from smifbench.evaluation.cost import count_macs, count_parameters
 from smifbench.experiment.config import Experiment
 from smifbench.fusion import build
@@ -39,7 +38,7 @@ def training_plan(experiment: Experiment) -> pd.DataFrame:
         for dataset, bands in _bands(experiment).items()
         for ratio in experiment.ratios
         for method, variant in experiment.methods
-        if plugins.method_class(method).trainable
+        if experiment.trains(method)
     ]
     columns = ["dataset", "ratio", "method", "variant", "runs", "steps", "params", "pflop", "seconds"]
     return pd.DataFrame(rows, columns=columns)

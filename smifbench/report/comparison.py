@@ -117,13 +117,14 @@ def load_comparisons(
     results, pairs
         The experiment's folder, and the folder of all simulated pairs.
     experiment, metrics
-        Contents of `experiment.json` and `metrics.csv`. Methods that failed are left out, and so is a setting in which
-        all did.
+        Contents of `experiment.json` and `metrics.csv`. Methods that failed on that scene are left out, and so is a
+        setting in which all did.
     printed
         What is left of the methods' titles in print.
     """
     rows = metrics[metrics.protocol == next(iter(experiment["protocols"]))]
-    rows = rows[(rows.seed == experiment["seeds"][0]) & (rows.status == "ok")]
+    first = rows.groupby(["dataset", "ratio"]).scene.transform("first")
+    rows = rows[(rows.seed == experiment["seeds"][0]) & (rows.status == "ok") & (rows.scene == first)]
     keys = ["dataset", "protocol", "ratio", "method", "variant", "seed"]
     runs = [Run(**row) for row in rows[keys].drop_duplicates().to_dict("records")]
     return [

@@ -16,7 +16,7 @@ from smifbench.evaluation.columns import CELL
 from smifbench.evaluation.likeness import SETTING, refuse_unlike
 from smifbench.evaluation.reading import load_costs, read_table
 from smifbench.evaluation.results import RETRY, load_results, log_of, run_of, seed_means
-from smifbench.metrics import METRICS
+from smifbench.metrics import METRICS, PAPER, Metric
 from smifbench.paper import layout
 from smifbench.paper.audit import audit
 from smifbench.report.comparison import load_comparisons
@@ -24,6 +24,7 @@ from smifbench.report.figures import CAPTIONS
 from smifbench.report.latex import mark_best
 from smifbench.report.losses import SPREAD_DTYPES
 from smifbench.report.style import styles
+from smifbench.report.tables import metrics_of
 from smifbench.report.titles import dataset_titles, method_titles, named, title_of
 from smifbench.report.viewer import error_colours, view
 from smifbench.system.files import read_json, write_text
@@ -53,20 +54,6 @@ PLACE = {
     "ratio": Column("Ratio", 0, "place"),
 }
 PROTOCOL = {"protocol": Column("Protocol", css="place")}
-
-BOARD = (
-    PLACE
-    | PROTOCOL
-    | {
-        name: Column(
-            f"{metric.symbol}{f' ({metric.unit})' if metric.unit else ''}\u00a0{'↑' if metric.higher_better else '↓'}",
-            metric.digits,
-            metric.convention,
-        )
-        for name, metric in METRICS.items()
-    }
-    | {"train_steps": Column("Training steps", 0)}
-)
 
 AUDIT = PLACE | {
     "table": Column("Table", 0, "place"),
@@ -136,7 +123,7 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
         below_control=_below_control(metrics, experiment),
         failures=_failures(metrics, results),
         retry=RETRY,
-        board=_board(metrics),
+        board=_board(metrics, metrics_of(experiment)),
         audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
         audit_counts=audited.status.value_counts().to_dict(),
         views=_views(results, pairs, experiment, metrics),
@@ -204,8 +191,11 @@ def _text(value: Any, digits: int | None) -> str:
     return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
-def _board(metrics: pd.DataFrame) -> dict:
-    """Means of every setting and method in both conventions, deviations over seeds, best and second marked."""
+def _board(metrics: pd.DataFrame, first: Sequence[str]) -> dict:
+    """Means of every setting and method in both conventions, deviations over seeds, best and second marked.
+
+    The metrics `first` are shown as the page opens, others by definition when they are asked for.
+    """
     seeds = seed_means(metrics).groupby(level=CELL, sort=False)
     facts = metrics.groupby(CELL, sort=False).agg({"title": "first", "dataset_title": "first", "train_steps": "mean"})
     board, deviations = facts.join(seeds.mean()), seeds.std()
@@ -213,7 +203,15 @@ def _board(metrics: pd.DataFrame) -> dict:
         notes = [f"± {value:.{metric.digits}f}" if value == value else "" for value in deviations[name]]
         marks = board.groupby(level=SETTING, sort=False)[name].transform(_marks, metric.higher_better, metric.digits)
         board = board.assign(**{f"{name}_note": notes, f"{name}_mark": marks})
-    return _table(board.reset_index(), BOARD, ["dataset_title", "ratio", "protocol"])
+    groups = {name: "paper" if name in PAPER else "wald" if name in first else "further" for name in METRICS}
+    columns = {name: Column(_heading(metric), metric.digits, groups[name]) for name, metric in METRICS.items()}
+    columns = PLACE | PROTOCOL | columns | {"train_steps": Column("Training steps", 0)}
+    return _table(board.reset_index(), columns, ["dataset_title", "ratio", "protocol"])
+
+
+def _heading(metric: Metric) -> str:
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.symbol}{unit}\u00a0{'↑' if metric.higher_better else '↓'}"
 
 
 def _marks(values: pd.Series, higher_better: bool, digits: int) -> list[str]:

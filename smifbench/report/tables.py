@@ -38,7 +38,7 @@ from smifbench.report.titles import dataset_titles, distinct_methods, method_tit
 from smifbench.system.files import read_json, replacing_folder, write_text
 
 WALD_METRICS = tuple(name.removeprefix(CONVENTIONS["paper"]) for name in PAPER_METRICS)
-"""The metrics of the paper's tables by their definitions."""
+"""The metrics of the paper's tables by their definitions, which tables have where the config names no others."""
 
 RANKED = ("psnr", "ssim", "sam", "rmse", "ergas")
 """Metrics by which methods are ranked."""
@@ -87,7 +87,7 @@ def write_tables(results: Path, target: Path) -> None:
         changed = set().union(*(ablation.variants for ablation in ABLATIONS.values())) - {"default"}
         ablated = rows[(rows.method == OWN) & rows.variant.isin(changed)]
         compared = rows.drop(ablated.index)
-        for convention, columns in (("wald", WALD_METRICS), ("paper", PAPER_METRICS)):
+        for convention, columns in (("wald", metrics_of(experiment)), ("paper", PAPER_METRICS)):
             if ablated.empty or set(compared.method) != {OWN}:
                 name = _free(table_name(dataset, protocol, convention, protocols), texts)
                 texts[name] = quality_table(compared, columns, experiment)
@@ -105,6 +105,11 @@ def _free(name: str, taken: Collection[str]) -> str:
     """Return a file name that no table has: a data set may be called like another with a suffix."""
     numbered = (f"{name}_{number}" for number in itertools.count(2))
     return name if name not in taken else next(other for other in numbered if other not in taken)
+
+
+def metrics_of(experiment: Mapping) -> Sequence[str]:
+    """Metrics by definition that an experiment's tables have; one described by an earlier version names none."""
+    return experiment.get("metrics", WALD_METRICS)
 
 
 def quality_table(rows: pd.DataFrame, columns: Sequence[str], experiment: Mapping) -> str:

@@ -1,7 +1,7 @@
 """The commands that the workflow's rules call: `python -m smifbench.steps STEP ...`.
 
 A step is a module of this folder, named like its rule. It reads files, calls the library and writes files. Only the
-step that is called is imported, so that scoring starts without torch, and training without plotting.
+step that is called is imported, so that tables are collected without torch, and networks trained without plotting.
 """
 
 import argparse

@@ -35,6 +35,11 @@ def run(args: argparse.Namespace) -> None:
         image = FusedImage(args.dataset, problem, height, width)
         for about in args.methods:
             names = {"dataset": args.dataset, "method": about["method"], "variant": about["variant"]}
+            size = {"ratio": problem.ratio, "height": height, "width": width}
+            if stated := about.get("cost"):  # it ran elsewhere
+                where = f"{stated.get('device', 'elsewhere')}, as stated"
+                rows.append({**names, **size, **stated, "device": where})
+                continue
             known = math.nan if about["options"] else published_tflops(args.dataset, problem.ratio, about["method"])
             try:
                 row = cost_row(image, about["method"], about["variant"], about["options"], repeats=3, device=device)
@@ -42,6 +47,6 @@ def run(args: argparse.Namespace) -> None:
             except Exception as error:  # a plug-in may raise anything
                 logging.exception("%s", about)
                 print(f"smifbench: no cost for {about['method']}/{about['variant']}: {error}", file=sys.stderr)
-                rows.append({**names, "ratio": problem.ratio, "height": height, "width": width})
+                rows.append({**names, **size})
     with replacing(args.output) as temporary:
         pd.DataFrame(rows, columns=COST_COLUMNS).to_csv(temporary, index=False)

@@ -13,6 +13,7 @@ import torch
 
 from smifbench import plugins
 from smifbench.degradation.protocol import get_protocol
+from smifbench.experiment import external
 from smifbench.experiment.config import Experiment, check_experiment
 from smifbench.report.titles import variant_title
 from smifbench.system.files import write_json
@@ -38,6 +39,9 @@ def describe(experiment: Experiment) -> dict:
     _tell_missing_entries(experiment)
     methods = {}
     for (name, variant), about in experiment.methods.items():
+        if name in experiment.external:
+            methods[f"{name}/{variant}"] = _describe_external(name, variant, about)
+            continue
         cls = plugins.method_class(name)
         methods[f"{name}/{variant}"] = {
             "title": variant_title(cls.title, variant),
@@ -55,6 +59,7 @@ def describe(experiment: Experiment) -> dict:
         "seeds": experiment.seeds,
         "recipe": experiment.recipe,
         "reference": experiment.reference,
+        "metrics": experiment.metrics,
         "methods": methods,
         "code": code_id(*_plugin_files(experiment)),
         "versions": {"python": platform.python_version()}
@@ -79,11 +84,24 @@ def _plugin_files(experiment: Experiment) -> list[Path]:
 
 def _tell_missing_entries(experiment: Experiment) -> None:
     """Say in the log which BibTeX entries are missing, each once."""
-    cited = [("methods", plugins.method_class(name).citation) for name, _ in experiment.methods]
+    here = [name for name, _ in experiment.methods if name not in experiment.external]
+    cited = [("methods", plugins.method_class(name).citation) for name in here]
     cited += [("datasets", experiment.build_dataset(name).citation) for name in experiment.datasets]
     for folder, key in dict.fromkeys(cited):
         if key and not plugins.bibtex(folder, key):
             logger.warning("there is no BibTeX entry %s; add it to %s/references.bib", key, folder)
+
+
+def _describe_external(name: str, variant: str, about: dict) -> dict:
+    """Describe a method that ran elsewhere: its title says so wherever it is printed."""
+    return {
+        "title": f"{variant_title(external.title_of(name, about), variant)} (external)",
+        "trainable": False,
+        "options": {key: about[key] for key in external.KEYS if key in about},
+        "recipe": None,
+        "bibtex": "",
+        "external": True,
+    }
 
 
 def _describe_dataset(name: str, experiment: Experiment) -> dict:

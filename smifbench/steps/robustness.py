@@ -19,9 +19,10 @@ import torch
 from smifbench import metrics, plugins
 from smifbench.data.missing import blocks_with_missing
 from smifbench.data.scenes import missing_of
-from smifbench.degradation.degrade import simulate_prepared
+from smifbench.degradation.degrade import response_under, simulate_prepared
 from smifbench.degradation.pairs import data_id, load_problem, scene_names, unavailable
 from smifbench.degradation.protocol import get_protocol
+from smifbench.degradation.sensors import Sensors
 from smifbench.errors import MachineError, UserError
 from smifbench.evaluation.columns import METRICS_COLUMNS
 from smifbench.experiment.outcome import outcome
@@ -133,8 +134,11 @@ class Bench:
             started = time.perf_counter()
             estimate = fuse(model, images.lr_hsi, images.hr_msi, self.device, self.memory_gb)
             seconds = round(time.perf_counter() - started, 4)
-            missing = missing_of(read_json(self.prepared / f"{scene}.json"))
-            scores = metrics.score(images.hr_hsi, estimate, ratio, missing)
+            sidecar = read_json(self.prepared / f"{scene}.json")
+            missing, tested = missing_of(sidecar), get_protocol(protocol)
+            sensors = Sensors.of(tested, ratio, response_under(tested, sidecar))
+            observed = sensors.observed(images.lr_hsi, images.hr_msi, missing) if sensors else {}
+            scores = metrics.score(images.hr_hsi, estimate, ratio, missing, **observed)
             parts = error_parts(images.hr_hsi, estimate.clip(0, 1), ratio, missing)
             data = data_id([*images, *([] if missing is None else [missing])])
             gaps = {"pixels_missing": 0 if missing is None else int(missing.sum())}

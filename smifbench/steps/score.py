@@ -8,7 +8,7 @@ import pandas as pd
 
 from smifbench.degradation.pairs import load_pairs, scene_names
 from smifbench.evaluation.columns import METRICS_COLUMNS
-from smifbench.evaluation.scoring import score_pair
+from smifbench.evaluation.scoring import score_pair, sensors_of
 from smifbench.run import Run
 from smifbench.steps import _arguments
 from smifbench.system.files import read_json, replacing
@@ -34,6 +34,7 @@ def score(experiment: str, run: Run, pairs: Path, fused: Path, target: Path) -> 
     if facts["status"] == "not run":
         rows = [{**about, "scene": scene} for scene in scene_names(pairs, "test")]
     else:
-        rows = [{**about, **score_pair(pair, facts, fused, run.ratio)} for pair in load_pairs(pairs, "test")]
+        sensors = sensors_of(pairs, run.protocol, run.ratio)
+        rows = [{**about, **score_pair(pair, facts, fused, run.ratio, sensors)} for pair in load_pairs(pairs, "test")]
     with replacing(target) as temporary:
         pd.DataFrame(rows).reindex(columns=METRICS_COLUMNS).to_csv(temporary, index=False)

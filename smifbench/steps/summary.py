@@ -35,5 +35,6 @@ def run(args: argparse.Namespace) -> None:
 
 def uncited(description: dict) -> str:
     """Name in one sentence the methods without a BibTeX entry in the contents of `experiment.json`, or return ""."""
-    names = [key.partition("/")[0] for key, about in description["methods"].items() if not about["bibtex"]]
+    here = {key: about for key, about in description["methods"].items() if not about.get("external")}
+    names = [key.partition("/")[0] for key, about in here.items() if not about["bibtex"]]
     return f"methods/references.bib has no entry for {', '.join(dict.fromkeys(names))}" if names else ""

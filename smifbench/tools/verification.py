@@ -11,7 +11,7 @@ from smifbench.degradation.pairs import load_pairs
 from smifbench.errors import UserError
 from smifbench.evaluation.columns import LATER_COLUMNS
 from smifbench.evaluation.results import load_results
-from smifbench.evaluation.scoring import score_pair
+from smifbench.evaluation.scoring import score_pair, sensors_of
 from smifbench.run import Run
 from smifbench.system.files import read_json
 
@@ -96,7 +96,8 @@ def complain(
     pair = next((pair for pair in load_pairs(pairs, "test") if pair.scene == row["scene"]), None)
     if pair is None:
         return f"{pairs} holds no test scene {row['scene']}"
-    anew = {key: facts.get(key) for key in FACTS} | score_pair(pair, facts, fused, run.ratio)
+    sensors = sensors_of(pairs, run.protocol, run.ratio)
+    anew = {key: facts.get(key) for key in FACTS} | score_pair(pair, facts, fused, run.ratio, sensors)
     wrong = [key for key, value in anew.items() if key in row and not _same(row[key], value, key, tolerance)]
     return ", ".join(f"{key} is {row[key]} in {table} and {anew[key]} anew" for key in wrong)
 

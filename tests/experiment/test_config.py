@@ -5,6 +5,7 @@ import yaml
 from configs import EXPERIMENTS, TESTS
 
 from smifbench import UserError
+from smifbench.experiment import external
 from smifbench.experiment.config import SCHEMA, check_experiment, load_experiment
 
 
@@ -203,3 +204,67 @@ def test_a_seed_is_the_experiments_and_no_option(seed):
     methods = {"cnmf": {"options": {"seed": seed}}}
     with pytest.raises(UserError, match=r"methods\.cnmf/default states the option seed, .* list it under seeds"):
         check_experiment(config(seeds=[0, 1, 2], methods=methods))
+
+
+# methods that ran elsewhere
+
+
+def test_a_method_that_ran_elsewhere_has_one_run_a_setting_and_is_stated_whole():
+    theirs = {"estimates": "fused/x{ratio}", "title": "Theirs", "cost": {"params": 5}}
+    experiment = check_experiment(config(ratios=[4, 8], seeds=[3, 4], methods={"gsa": {}, "theirs/v2": theirs}))
+    runs = [run for run in experiment.runs() if run.method == "theirs"]
+    assert [(run.ratio, run.variant, run.seed) for run in runs] == [(4, "v2", 3), (8, "v2", 3)]
+    about = experiment.methods["theirs", "v2"]
+    assert [str(external.folder_of(about, run)) for run in runs] == ["fused/x4", "fused/x8"]
+    assert check_experiment(experiment.as_config()).methods == experiment.methods
+    assert not experiment.trains("theirs")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gsa": {"estimates": "f"}}, "methods.gsa: gsa is a method of the suite; call estimates .* such as their_gsa"),
+        ({"theirs": {"title": "T"}}, "methods.theirs: title goes with estimates"),
+        ({"theirs": {}}, "unknown method 'theirs'"),
+        ({"a b;": {"estimates": "f"}}, "call the method by letters"),
+        ({"theirs": {"estimates": "f", "options": {"width": 3}}}, "options and recipe are of methods that run here"),
+        ({"theirs": {"estimates": "f", "recipe": {"steps": 3}}}, "options and recipe are of methods that run here"),
+        ({"theirs": {"estimates": "f{ratoi}"}}, "unknown place in methods.theirs.estimates 'ratoi'.*'ratio'"),
+        ({"theirs": {"estimates": "f{}"}}, "unknown place"),
+        ({"theirs": {"estimates": "f{ratio:03d}"}}, "no more than the name of a place"),
+        ({"theirs": {"estimates": "f{ratio"}}, "estimates is no path"),
+        ({"theirs": {"estimates": "f{{1}}"}}, "braces that name no place"),
+        ({"theirs": {"estimates": ["f"]}}, "key 'methods.theirs.estimates' must be text"),
+        ({"theirs": {"estimates": "f", "scale": 0}}, "methods.theirs.scale"),
+        ({"theirs": {"estimates": "f", "cost": {"parms": 1}}}, "unknown key in methods.theirs.cost 'parms'.*'params'"),
+    ],
+)
+def test_mistakes_in_methods_that_ran_elsewhere(changes, message):
+    with pytest.raises(UserError, match=message):
+        check_experiment(config(methods={"bicubic": {}, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "theirs", "message"),
+    [
+        ({"ratios": [4, 8]}, {}, r"has ratios 4, 8, whose estimates differ; write \{ratio\}"),
+        ({"protocols": ["fwhm/1", "lttr/1"]}, {}, r"has protocols fwhm/1, lttr/1, .* write \{protocol\}"),
+        (
+            {"datasets": {"a": {"reader": "indian_pines"}, "b": {"reader": "indian_pines", "binning": 10}}},
+            {},
+            r"test scenes of a and b have the same names; write \{dataset\}",
+        ),
+        ({"ratios": [4, 8]}, {"estimates": "x{ratio}", "cost": {"gmacs": 1}}, "there are several; state params alone"),
+        ({"test_protocols": ["fwhm/1"]}, {}, "test methods that run here"),
+    ],
+)
+def test_one_folder_serves_one_setting(changes, theirs, message):
+    with pytest.raises(UserError, match=message):
+        check_experiment(config(methods={"theirs": {"estimates": "fused", **theirs}}, **changes))
+
+
+def test_tables_have_metrics_by_definition_alone():
+    assert check_experiment(config(metrics=["psnr", "q2n"])).metrics == ["psnr", "q2n"]
+    for name, hint in (("qn2", "did you mean 'q2n'"), ("paper_psnr", "unknown metric 'paper_psnr'")):
+        with pytest.raises(UserError, match=hint):
+            check_experiment(config(metrics=[name]))

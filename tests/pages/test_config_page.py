@@ -12,6 +12,7 @@ from smifbench.experiment.config import SCHEMA, check_experiment
 
 PAGE = config_page.PAGE.read_text()
 SCHEMA_KEYS = yaml.safe_load(SCHEMA.read_text())["properties"]
+METHOD_KEYS = list(SCHEMA_KEYS["methods"]["additionalProperties"]["properties"])
 WHOLE = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL).group(1)
 EXAMPLES = re.findall(r"\| `([a-z_]+: [^`]*)` \|$", PAGE, re.MULTILINE)
 
@@ -27,8 +28,7 @@ def test_the_config_of_the_page_is_complete():
 def test_every_key_and_every_field_of_a_recipe_has_a_line():
     assert [yaml.safe_load(line).popitem()[0] for line in EXAMPLES] == [
         *SCHEMA_KEYS,
-        "options",
-        "recipe",
+        *METHOD_KEYS,
         *yaml.safe_load(SCHEMA.read_text())["$defs"]["recipe"]["properties"],
     ]
     assert set(vars(Recipe())) <= {line.partition(":")[0] for line in EXAMPLES}
@@ -39,7 +39,13 @@ def test_a_line_for_an_experiment_is_accepted(line):
     check_experiment(yaml.safe_load(WHOLE) | {"training": {"patch": 16}} | yaml.safe_load(line))
 
 
-@pytest.mark.parametrize("line", EXAMPLES[len(SCHEMA_KEYS) + 2 :])
+@pytest.mark.parametrize("line", EXAMPLES[len(SCHEMA_KEYS) + 2 : len(SCHEMA_KEYS) + len(METHOD_KEYS)])
+def test_a_line_for_a_method_that_ran_elsewhere_is_accepted(line):
+    theirs = {"estimates": "fused/x{ratio}"} | yaml.safe_load(line)
+    check_experiment(yaml.safe_load(WHOLE) | {"training": {"patch": 16}, "ratios": [4], "methods": {"theirs": theirs}})
+
+
+@pytest.mark.parametrize("line", EXAMPLES[len(SCHEMA_KEYS) + len(METHOD_KEYS) :])
 def test_a_line_for_a_recipe_is_accepted(line):
     check_experiment(yaml.safe_load(WHOLE) | {"training": yaml.safe_load(line)})
 

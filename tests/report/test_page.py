@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -181,3 +182,44 @@ def test_networks_below_the_linear_control_are_told_with_the_difference(made_up,
     told = "networks lie below the linear control GSA (60.00 dB by PSNR): SSR-NET by 0.25 dB, SMIF-NET by "
     assert told in (tmp_path / "report.html").read_text()
     assert "linear control" not in (results / "report.html").read_text()
+
+
+def test_the_leaderboard_opens_with_the_metrics_of_the_tables(made_up, page, tmp_path):
+    """The others by definition are one group behind its filter, the paper's another."""
+
+    def groups(text):
+        heads = text[text.index('id="board-table"') :]
+        heads = heads[: heads.index("</thead>")]
+        found = re.findall(r'class="(wald|further|paper) number"><button type="button">([^\u00a0<]*)', heads)
+        return {group: [title for name, title in found if name == group] for group in ("wald", "further", "paper")}
+
+    usual = groups(page)
+    assert usual["wald"] == ["PSNR (dB)", "SSIM", "SAM (°)", "RASE (%)", "RMSE", "ERGAS"]
+    assert usual["further"][:3] == ["mPSNR (dB)", "UIQI", "Q2n"]
+    results, pairs = made_up
+    for name in ("metrics.csv", "cost.csv", "runs"):
+        (tmp_path / name).symlink_to(results / name)
+    experiment = json.loads((results / "experiment.json").read_text()) | {"metrics": ["psnr", "q2n"]}
+    (tmp_path / "experiment.json").write_text(json.dumps(experiment))
+    write_report(tmp_path, pairs, tmp_path / "report.html")
+    changed = groups((tmp_path / "report.html").read_text())
+    assert changed["wald"] == ["PSNR (dB)", "Q2n"]
+    assert changed["paper"] == usual["paper"]
+    assert {*changed["further"], *changed["wald"]} == {*usual["further"], *usual["wald"]}
+
+
+def test_a_method_that_failed_on_the_scene_shown_is_left_out_of_its_images(made_up, tmp_path):
+    results, pairs = made_up
+    metrics = pd.read_csv(results / "metrics.csv", dtype=str, keep_default_na=False)
+    lost = (metrics.method == "gsa") & (metrics.dataset == "cave") & (metrics.scene == "cave_0")
+    metrics.loc[lost, "status"] = "failed"
+    for name in ("experiment.json", "cost.csv"):
+        (tmp_path / name).symlink_to(results / name)
+    shutil.copytree(results / "runs", tmp_path / "runs")
+    for path in (tmp_path / "runs" / "cave").rglob("gsa/default/seed*/fused/cave_0.npy"):
+        path.unlink()
+    metrics.to_csv(tmp_path / "metrics.csv", index=False)
+    write_report(tmp_path, pairs, tmp_path / "report.html")
+    views = views_of((tmp_path / "report.html").read_text())
+    shown = {view["title"]: [method["name"] for method in view["methods"]] for view in views}
+    assert all(("GSA" in methods) != title.startswith("CAVE") for title, methods in shown.items())

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 import yaml
 from conftest import SHARED, needs_latex
 from workbench import copy_code, planned, snakemake, write_config
@@ -328,6 +329,51 @@ def test_own_cubes_need_a_few_lines_of_config(workbench):
     assert not (workbench / "sprung").exists()
     (sidecar,) = (workbench / "data" / "scenes").glob("field-*/own_test.json")
     assert json.loads(sidecar.read_text())["full_scale"] == 10000
+
+
+def test_estimates_from_outside_stand_beside_the_suites_own(workbench):
+    run = "indian_pines/block-gauss-s2/1/x4/gsa/default/seed0"
+    fused = np.load(workbench / "results" / "tiny" / "runs" / run / "fused" / "indian_pines_test.npy")
+    theirs, others = (workbench / folder / "indian_pines_test.mat" for folder in ("their fused", "others"))
+    for path in (theirs, others):
+        path.parent.mkdir()
+        scipy.io.savemat(path, {"fused": np.moveaxis(255.0 * fused, 0, -1)})
+    outside = {"estimates": "their fused", "scale": 255, "title": "Their & GSA", "cost": {"params": 7e6}}
+    methods = {"gsa": {}, "their_gsa": outside, "their_gsa/two": {"estimates": "others", "scale": 255}}
+    config = {**TINY, "experiment": "outside", "methods": methods, "reference": "gsa", "metrics": ["psnr", "q2n"]}
+    status, output = attempt(workbench, config)
+    assert status == 0, output
+    results = workbench / "results" / "outside"
+    rows = pd.read_csv(results / "metrics.csv")
+    numbers = ["psnr", "q2n", "spectral_consistency", "paper_ssim"]
+    assert rows[numbers].notna().all(axis=None)
+    for row in (1, 2):
+        pd.testing.assert_series_equal(rows.loc[row, numbers], rows.loc[0, numbers], check_names=False, rtol=1e-5)
+    assert list(rows.device == "external") == [False, True, True]
+    cost = pd.read_csv(results / "cost.csv").set_index("method")
+    assert list(cost.index) == ["gsa", "their_gsa"]
+    assert (cost.params["their_gsa"], cost.device["their_gsa"]) == (7e6, "elsewhere, as stated")
+    for table in ("table_indian_pines", "table_indian_pines_paper", "statistics"):
+        text = (results / "tables" / f"{table}.tex").read_text()
+        assert r"Their \& GSA (external)" in text
+        assert r"their\_gsa two (external)" in text
+    assert "Q2n" in (results / "tables" / "table_indian_pines.tex").read_text()
+    assert "Their &amp; GSA (external)" in (results / "report.html").read_text()
+    assert "their_gsa (external)" in (results / "summary.txt").read_text()
+
+    scipy.io.savemat(theirs, {"fused": np.moveaxis(255.0 * fused + 25.5, 0, -1)})
+    others.rename(others.with_name("indian_pines.mat"))
+    status, output = attempt(workbench, config, "--", "results/outside/metrics.csv")
+    assert status == 0, output
+    assert "rule fuse" not in output
+    anew = pd.read_csv(results / "metrics.csv")
+    assert anew.psnr[0] == rows.psnr[0]
+    assert anew.psnr[1] == pytest.approx(20, abs=0.5), "an edited file is scored again"
+    assert anew.code[1] != rows.code[1]
+    assert anew.status[2] == "failed"
+    assert "holds no estimate of scene indian_pines_test" in anew.message[2]
+    status, output = attempt(workbench, config, "--", "results/outside/metrics.csv")
+    assert "Nothing to be done" in output
 
 
 def test_bounds_of_the_config_reach_the_jobs_whatever_the_cores(workbench):

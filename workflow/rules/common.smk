@@ -2,12 +2,15 @@
 import csv
 import json
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
 from smifbench.dataset import DataSet
+from smifbench.evaluation.estimates import files_of_scene
+from smifbench.experiment import external
 from smifbench.experiment.causes import digest
 from smifbench.experiment.config import WORDS
 from smifbench.run import Run
@@ -27,6 +30,7 @@ RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
 DATASET_OF = {EXPERIMENT.data_id(dataset): dataset for dataset in EXPERIMENT.datasets}
 ENVIRONMENT = "../../environment.yml"
 MEMORY_OPTION = ["--memory-gb", EXPERIMENT.memory_gb] if EXPERIMENT.memory_gb else []
+EXTERNAL = "|".join(map(re.escape, EXPERIMENT.external))
 RESPONSES = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("datasets/srf/*.csv"))
 PUBLISHED = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("results/published/*.csv"))
 
@@ -146,9 +150,25 @@ def last_outcomes(output):
     return [json.loads(facts.read_text())] if facts.exists() else []
 
 
+def estimates_folder(wildcards):
+    """Folder of a run's estimates that were made elsewhere."""
+    return external.folder_of(method_config(wildcards), Run.of_folder(RUN.format(**wildcards)))
+
+
+def estimate_files(wildcards):
+    """The files there that are of test scenes; one that is edited, new or gone is a reason to look again."""
+    folder, scenes = estimates_folder(wildcards), EXPERIMENT.build_dataset(wildcards.dataset).scenes()
+    named = [files_of_scene(folder, scene) for scene, split in scenes.items() if split == "test"]
+    return sorted({str(file) for cubes in named for files in cubes.values() for file in files})
+
+
+def reading_json(wildcards):
+    return json.dumps(external.reading_of(method_config(wildcards)), sort_keys=True)
+
+
 def trained_folder(wildcards):
     """The run's training, for methods that learn."""
-    if plugins.method_class(wildcards.method).trainable:
+    if EXPERIMENT.trains(wildcards.method):
         return [f"{RESULTS}/runs/{RUN}/trained".format(**wildcards)]
     return []
 
@@ -160,8 +180,9 @@ def cost_pairs(wildcards):
 
 def all_methods_json(wildcards):
     methods = [
-        {"method": method, "variant": variant, "options": about["options"]}
+        {"method": method, "variant": variant, "options": about["options"], "cost": about.get("cost")}
         for (method, variant), about in EXPERIMENT.methods.items()
+        if method not in EXPERIMENT.external or about.get("cost")
     ]
     return json.dumps(methods, sort_keys=True)
 

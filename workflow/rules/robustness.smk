@@ -37,7 +37,11 @@ rule robustness:
 
 rule collect_robustness:
     input:
-        [f"{RESULTS}/robustness/runs/{run.folder}/metrics.csv" for run in EXPERIMENT.runs()],
+        [
+            f"{RESULTS}/robustness/runs/{run.folder}/metrics.csv"
+            for run in EXPERIMENT.runs()
+            if run.method not in EXPERIMENT.external
+        ],
     output:
         f"{RESULTS}/robustness/metrics.csv",
     log:

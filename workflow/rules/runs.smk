@@ -40,6 +40,8 @@ rule fuse:
         directory(f"{RESULTS}/runs/{RUN}/fused"),
     log:
         f"{RESULTS}/logs/fuse/{RUN}.log",
+    wildcard_constraints:
+        method=f"(?!({EXTERNAL})/)[^/]+",
     conda:
         ENVIRONMENT
     threads: EXPERIMENT.threads
@@ -59,6 +61,31 @@ rule fuse:
     shell:
         "python -m smifbench.steps fuse --run {params.run:q} --pairs {input.pairs:q} --options {params.options:q} {params.trained:q} "
         "--device {resources.device:q} {params.memory:q} --threads {params.threads} --attempt {params.attempt} --output {output:q} --log {log:q}"
+
+
+# In the place of `fuse` for a method that ran elsewhere.
+rule adopt:
+    input:
+        pairs=pairs_folder,
+        estimates=estimate_files,
+    output:
+        directory(f"{RESULTS}/runs/{RUN}/fused"),
+    log:
+        f"{RESULTS}/logs/fuse/{RUN}.log",
+    wildcard_constraints:
+        method=f"(?=({EXTERNAL})/)[^/]+",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("adopt"),
+        run=RUN,
+        estimates=lambda wildcards: str(estimates_folder(wildcards)),
+        reading=reading_json,
+    message:
+        "take {wildcards.method}/{wildcards.variant} of {wildcards.dataset} x{wildcards.ratio} from {params.estimates}"
+    shell:
+        "python -m smifbench.steps adopt --run {params.run:q} --pairs {input.pairs:q} --estimates {params.estimates:q} "
+        "--reading {params.reading:q} --output {output:q} --log {log:q}"
 
 
 rule score:
