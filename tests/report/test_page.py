@@ -140,7 +140,9 @@ def test_a_robustness_table_is_shown_where_there_is_one(made_up, page, tmp_path)
 
 def test_the_papers_cells_fold_away_where_none_of_them_was_run(made_up, page, tmp_path):
     results, pairs = made_up
-    folded = re.compile(r'<details><summary>[^<]* (\d+) cells</summary>(?:(?!</details>).)*id="audited-table"', re.DOTALL)
+    folded = re.compile(
+        r'<details><summary>[^<]* (\d+) cells</summary>(?:(?!</details>).)*id="audited-table"', re.DOTALL
+    )
     assert not folded.search(page)
     about = json.loads((results / "experiment.json").read_text())
     about["datasets"] = {"town": about["datasets"]["cave"]}
