@@ -1,7 +1,7 @@
-"""Rewrite the tables of config/README.md: `python maintenance/config_page.py`.
+"""Rewrite the tables of docs/config.md: `python maintenance/config_page.py`.
 
 Keys come from the schema that checks configs; meanings and defaults of a recipe's fields from `smifbench.Recipe`, those
-of a data set's options from its class; what the configs beside the page are for from their first comments.
+of a data set's options from its class; what the configs under `config/` are for from their first comments.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from smifbench import Recipe, plugins
 from smifbench.experiment.config import SCHEMA
 from smifbench.system.files import write_text
 
-PAGE = plugins.ROOT / "config" / "README.md"
+PAGE = plugins.ROOT / "docs" / "config.md"
 KINDS = {
     "object": "mapping",
     "integer": "whole number",
@@ -122,7 +122,7 @@ def configs() -> list[list[str]]:
     for path in tracked("config/*.yaml"):
         lines = path.read_text(encoding="utf-8").splitlines()
         comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
-        rows.append([f"[`{path.name}`]({path.name})", comment])
+        rows.append([f"[`{path.name}`](../config/{path.name})", comment])
     return rows
 
 

@@ -204,7 +204,7 @@ def ssim(reference: ArrayLike, estimate: ArrayLike, missing: ArrayLike | None = 
 
 @metric("SAM", "°", digits=3)
 def sam(reference: ArrayLike, estimate: ArrayLike) -> float:
-    """Spectral angle in degrees, the mean over pixels of arccos(<x, y> / (|x| |y|)); 0 to 180, lower is better.
+    """Spectral angle in degrees, the mean over pixels of `arccos(<x, y> / (|x| |y|))`; 0 to 180, lower is better.
 
     A pixel whose spectrum is zero in the reference has no angle and is left out (`sam_excluded` counts them); NaN when
     none remains. One that is zero in the estimate alone counts 90 degrees, the most between spectra that are not
@@ -359,7 +359,7 @@ def paper_ssim(reference: ArrayLike, estimate: ArrayLike) -> float:
 def paper_sam(reference: ArrayLike, estimate: ArrayLike) -> float:
     """Angle in degrees between the two cubes, each taken as one vector of C*H*W values; lower is better.
 
-    Not a spectral angle: for an error e orthogonal to the reference x its tangent is |e| / |x|. NaN for a zero cube.
+    Not a spectral angle: for an error e orthogonal to the reference x its tangent is `|e| / |x|`. NaN for a zero cube.
     """
     inner = power = estimate_power = 0.0
     for x, y in _bands(reference, estimate):

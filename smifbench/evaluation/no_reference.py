@@ -80,7 +80,7 @@ def spatial_consistency(
 
 
 def d_lambda(estimate: np.ndarray, lr_hsi: np.ndarray, ratio: int, lr_missing: np.ndarray | None = None) -> float:
-    """Spectral distortion: mean over all pairs of different HSI bands of |Q(fused, fused) - Q(LR, LR)|; 0 is best.
+    """Spectral distortion: mean of `|Q(fused, fused) - Q(LR, LR)|` over all pairs of different HSI bands; 0 is best.
 
     `estimate` is (C, H, W) and `lr_hsi` (C, H/r, W/r); 0 for a single band.
     """
@@ -100,7 +100,7 @@ def d_s(
     ratio: int,
     lr_missing: np.ndarray | None = None,
 ) -> float:
-    """Spatial distortion: mean over all pairs of an HSI and an MSI band of |Q(fused, MSI) - Q(LR, LR MSI)|; 0 is best.
+    """Spatial distortion: mean of `|Q(fused, MSI) - Q(LR, LR MSI)|` over pairs of an HSI and an MSI band; 0 is best.
 
     Shapes are (C, H, W), (c, H, W), (C, H/r, W/r) and (c, H/r, W/r).
     """

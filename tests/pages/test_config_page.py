@@ -1,4 +1,4 @@
-"""config/README.md has every key as the code has it, and the lines that it shows are accepted."""
+"""docs/config.md has every key as the code has it, and the lines that it shows are accepted."""
 
 import re
 

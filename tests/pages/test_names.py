@@ -10,7 +10,7 @@ from smifbench.fusion import zoo
 
 PAGES = tracked("*.md")
 FOLDERS = "smifbench|methods|datasets|config|docs|maintenance|profiles|tests|workflow"
-TO_BE_WRITTEN = {"methods/my_net.py", "config/mine.yaml", "tests/datasets/test_town.py"}
+TO_BE_WRITTEN = {"methods/my_net.py", "config/mine.yaml", "config/my_scene.yaml", "tests/datasets/test_town.py"}
 """Files that pages tell the reader to write."""
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

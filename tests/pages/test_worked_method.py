@@ -1,4 +1,4 @@
-"""The README's own method is trained by the DAG's steps exactly as it is printed there."""
+"""The page's own method is trained by the DAG's steps exactly as it is printed there."""
 
 import re
 from dataclasses import asdict
@@ -17,16 +17,16 @@ from smifbench.steps.fuse import fuse
 from smifbench.steps.train import train
 from smifbench.system.files import read_json
 
-README = (plugins.ROOT / "README.md").read_text()
-METHOD = re.search(r"```python\n(class MyNet.*?)```", README, re.DOTALL).group(1)
-CONFIG = yaml.safe_load(re.search(r"```yaml\n(experiment: mine\n.*?)```", README, re.DOTALL).group(1))
+PAGE = (plugins.ROOT / "docs" / "add_method.md").read_text()
+METHOD = re.search(r"```python\n(class MyNet.*?)```", PAGE, re.DOTALL).group(1)
+CONFIG = yaml.safe_load(re.search(r"```yaml\n(experiment: mine\n.*?)```", PAGE, re.DOTALL).group(1))
 NAME = "net_of_a_test"
-"""The README's name may be taken by a user's method."""
+"""The page's name may be taken by a user's method."""
 
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    """The README's experiment, in a folder with the README's method."""
+    """The page's experiment, in a folder with the page's method."""
     head = (plugins.ROOT / "methods" / "_skeleton.py").read_text().split("class Skeleton")[0]
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / f"{NAME}.py").write_text(head + METHOD)

@@ -143,6 +143,24 @@ def test_a_robustness_table_is_shown_where_there_is_one(made_up, page, tmp_path)
     assert re.search(r"Robustness.*>2018<.*fwhm/1.*>01<.*>41\.235<", told, re.DOTALL)
 
 
+def test_the_papers_cells_fold_away_where_none_of_them_was_run(made_up, page, tmp_path):
+    results, pairs = made_up
+    folded = re.compile(
+        r'<details><summary>[^<]* (\d+) cells</summary>(?:(?!</details>).)*id="audited-table"', re.DOTALL
+    )
+    assert not folded.search(page)
+    about = json.loads((results / "experiment.json").read_text())
+    about["datasets"] = {"town": about["datasets"]["cave"]}
+    (tmp_path / "experiment.json").write_text(json.dumps(about))
+    for name in ("metrics.csv", "cost.csv"):
+        rows = pd.read_csv(results / name, keep_default_na=False).query("dataset == 'cave'")
+        rows.assign(dataset="town").to_csv(tmp_path / name, index=False)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "town").symlink_to(results / "runs" / "cave")
+    write_report(tmp_path, pairs, tmp_path / "report.html")
+    assert int(folded.search((tmp_path / "report.html").read_text()).group(1)) == 412
+
+
 def test_an_experiment_without_smif_net_has_a_report_too(made_up, tmp_path):
     results, pairs = made_up
     metrics = pd.read_csv(results / "metrics.csv", keep_default_na=False)

@@ -1,4 +1,4 @@
-"""The README's examples run as they stand."""
+"""The pages' examples run as they stand, and the README names every plug-in."""
 
 import re
 import shutil
@@ -14,8 +14,10 @@ from smifbench.fusion.build import RunMethod
 from smifbench.run import Run
 from smifbench.steps.train import train
 
-README = (plugins.ROOT / "README.md").read_text()
-SCRIPTS = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "import smifbench" in block]
+README, PYTHON, METHOD = (
+    (plugins.ROOT / page).read_text() for page in ("README.md", "docs/python.md", "docs/add_method.md")
+)
+SCRIPTS = re.findall(r"```python\n(.*?)```", PYTHON, re.DOTALL)
 METRICS = """\
 experiment,dataset,protocol,ratio,method,variant,seed,scene,status,message,psnr,mpsnr,ssim,sam,rase,rmse,ergas,\
 paper_psnr,paper_ssim,paper_sam,paper_rase,paper_rmse,paper_ergas,train_steps,train_seconds,fuse_seconds,device,code,data
@@ -48,7 +50,7 @@ def run(folder, *arguments):
 
 
 def test_there_are_examples():
-    assert len(SCRIPTS) >= 2
+    assert len(SCRIPTS) == 3
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=range(len(SCRIPTS)))
@@ -73,7 +75,7 @@ def test_lists_name_every_plugin():
 
 
 def test_the_worked_method_builds_and_runs():
-    example = re.search(r"```python\n(class MyNet.*?)```", README, re.DOTALL).group(1)
+    example = re.search(r"```python\n(class MyNet.*?)```", METHOD, re.DOTALL).group(1)
     skeleton = (plugins.ROOT / "methods" / "_skeleton.py").read_text()
     header = skeleton.split("class Skeleton")[0].replace("from ._layers", "from _smifbench_methods._layers")
     script = (
@@ -87,7 +89,7 @@ def test_the_worked_method_builds_and_runs():
 def test_new_method_writes_a_method_that_trains(tmp_path):
     for name in ("smifbench", "methods", "datasets"):
         shutil.copytree(plugins.ROOT / name, tmp_path / name)
-    (tmp_path / "methods" / "my_net.py").unlink(missing_ok=True)  # a user's, who followed the README
+    (tmp_path / "methods" / "my_net.py").unlink(missing_ok=True)  # a user's, who followed the page
     assert "methods/my_net.py" in run(tmp_path, "-m", "smifbench", "new-method", "my_net")
     assert "class MyNet" in (tmp_path / "methods" / "my_net.py").read_text()
     assert "my_net" in run(tmp_path, "-m", "smifbench", "methods")
