@@ -21,7 +21,7 @@ import numpy as np
 
 from smifbench.data.cubes.reading import Cube, files_of, full_scale, nanometres, read_cube
 from smifbench.data.responses import gaussian_response, load_response, spectral_response
-from smifbench.data.selection import FORM, BandChoice, band_maxima, choose_bands, missing_in, parse_bands
+from smifbench.data.selection import FORM, BandChoice, band_maxima, choose_bands, parse_bands
 from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
 
@@ -209,7 +209,7 @@ class Own(DataSet):
         if not self.path:
             raise UserError("data set own: the option path is missing; name the file of the cube")
         bands = len(self.stated_wavelengths) if isinstance(self.stated_wavelengths, np.ndarray) else None
-        return read_cube(self.path, self.variable, self.band_axis, bands)
+        return read_cube(self.path, self.variable, self.band_axis, bands, fills=self.fills)
 
     @cached_property
     def _centres(self) -> np.ndarray:
@@ -234,7 +234,7 @@ class Own(DataSet):
     @cached_property
     def _bands(self) -> np.ndarray:
         """Numbers of the bands kept, ordered by wavelength."""
-        kept, notes = choose_bands(self._cube, self.choice, str(self.path), self._centres, self.fills)
+        kept, notes = choose_bands(self._cube, self.choice, str(self.path), self._centres)
         for note in notes:
             logger.warning("%s (bands: all keeps them)", note)
         return np.array(kept)[np.argsort(self._centres[kept], kind="stable")]
@@ -242,7 +242,7 @@ class Own(DataSet):
     @cached_property
     def _missing(self) -> np.ndarray | None:
         """Pixels of the whole image that are missing in one of the bands kept."""
-        return missing_in(self._cube, self._bands.tolist(), self.fills)
+        return self._cube.missing_in(self._bands.tolist())
 
     @cached_property
     def _full_scale(self) -> float:

@@ -14,7 +14,7 @@ from smifbench.data.cubes.content import Grid
 from smifbench.data.cubes.products import product_files, read_product
 from smifbench.data.cubes.reading import Cube, full_scale, nanometres
 from smifbench.data.missing import blocks_with_missing, fill_nearest
-from smifbench.data.selection import BandChoice, choose_bands, missing_in, parse_bands
+from smifbench.data.selection import BandChoice, choose_bands, parse_bands
 from smifbench.errors import UserError
 
 UNSTATED_AXES = (".npy", ".npz", ".mat")
@@ -185,13 +185,13 @@ def read_pair(
             )
         hsi = replace(hsi, wavelengths_nm=stated, bandwidths_nm=None)
     images, notes = [], []
-    for name, path, cube, choice, fills in (
-        ("hsi", hsi_path, hsi, hsi_choice, hsi_files.missing),
-        ("msi", msi_path, msi, msi_choice, msi_files.missing),
+    for name, path, cube, choice in (
+        ("hsi", hsi_path, hsi, hsi_choice),
+        ("msi", msi_path, msi, msi_choice),
     ):
-        bands, told = choose_bands(cube, choice, str(path), cube.wavelengths_nm, fills)
+        bands, told = choose_bands(cube, choice, str(path), cube.wavelengths_nm)
         notes += [f"{sentence} (--{name}-bands all keeps them)" for sentence in told]
-        missing = missing_in(cube, bands, fills)
+        missing = cube.missing_in(bands)
         if missing is not None and missing.all():
             raise UserError(f"{path}: every pixel is missing in one of the bands; choose others by --{name}-bands")
         _refuse_undeclared(cube, bands, path, name, missing)
@@ -286,7 +286,7 @@ def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None, least_rati
     cubes, failure = [], None
     for image, count, ask in zip(files, counts, asks, strict=True):
         try:
-            cubes.append([read_product(image.paths, image.variable, image.band_axis, count, ask)])
+            cubes.append([read_product(image.paths, image.variable, image.band_axis, count, fills=image.missing, ask=ask)])
         except UserError as error:
             if "holds the bands cannot be told" not in str(error):
                 raise
@@ -296,7 +296,9 @@ def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None, least_rati
     if failure is not None or not _fitting(cubes[0][0], cubes[1][0], least_ratio):
         for index, (image, count) in enumerate(zip(files, counts, strict=True)):
             if image.band_axis is None and Path(image.paths[0]).suffix.lower() in UNSTATED_AXES:
-                candidates[index] = [read_product(image.paths, image.variable, other, count) for other in range(3)]
+                candidates[index] = [
+                    read_product(image.paths, image.variable, other, count, fills=image.missing) for other in range(3)
+                ]
     fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi, least_ratio)]
     if len(fitting) == 1:
         return fitting[0]

@@ -30,6 +30,9 @@ def read_product(
     variable: str | None = None,
     band_axis: int | None = None,
     bands: int | None = None,
+    *,
+    shape: tuple[int, int] | None = None,
+    fills: Sequence[float] = (),
     ask: Callable[[str], str] = as_key,
 ) -> Cube:
     """Read the cube of a file, of several files of bands, or of a product; the other options are those of `read_cube`.
@@ -40,11 +43,12 @@ def read_product(
         As `read_cube`, for files of bands that make no image, and for products that are not read here.
     """
     if len(paths) > 1:
-        return read_bands(paths)
+        return read_bands(paths, fills)
     files = product_files(paths[0])
     if len(files) > 1:
-        return read_sentinel2(files)
-    return with_enmap_metadata(read_cube(files[0], variable, band_axis, bands, ask=ask), files[0])
+        return read_sentinel2(files, fills)
+    cube = read_cube(files[0], variable, band_axis, bands, shape=shape, fills=fills, ask=ask)
+    return with_enmap_metadata(cube, files[0])
 
 
 def product_files(path: str | Path) -> list[Path]:
@@ -71,7 +75,7 @@ def product_files(path: str | Path) -> list[Path]:
     return files
 
 
-def read_bands(paths: Sequence[str | Path]) -> Cube:
+def read_bands(paths: Sequence[str | Path], fills: Sequence[float] = ()) -> Cube:
     """Read several images of one grid as one cube, their bands in the order of the files.
 
     Raises
@@ -79,7 +83,7 @@ def read_bands(paths: Sequence[str | Path]) -> Cube:
     UserError
         Where sizes or places differ, or the files state different gains.
     """
-    cubes = [read_cube(path) for path in paths]
+    cubes = [read_cube(path, fills=fills) for path in paths]
     first = cubes[0]
     for path, cube in zip(paths, cubes, strict=True):
         if cube.array.shape[1:] != first.array.shape[1:] or cube.grid != first.grid:
@@ -110,10 +114,10 @@ def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.concatenate(known) if len(known) == len(parts) else None
 
 
-def read_sentinel2(files: Sequence[Path]) -> Cube:
+def read_sentinel2(files: Sequence[Path], fills: Sequence[float] = ()) -> Cube:
     """Read the 10 m bands of a Sentinel-2 folder as one cube; 0 stands for missing, as in every such product."""
     centres, widths = np.array(list(SENTINEL2_BANDS.values())).T
-    cube = read_bands(files)
+    cube = read_bands(files, fills)
     return replace(cube, wavelengths_nm=centres, bandwidths_nm=widths, nodata=0.0, band_names=tuple(SENTINEL2_BANDS))
 
 

@@ -337,8 +337,9 @@ def _with_words(content: Content, words: Mapping[str, str]) -> Content:
         if centres:
             notes.append("the wavelengths are those in the names of the bands")
     kept = {key: words[key] for key in KEPT if words.get(key)}
-    told = {key: words[key] for key in ("data ignore value", "reflectance scale factor") if key in words}
-    notes += [f"the header states {key} {text[:40]}" for key, text in told.items()]
+    ignored = words.get("data ignore value")
+    if ignored and content.nodata is None:
+        notes.append(f"the header's data ignore value {ignored[:40]} is none that its type can hold")
     return content._replace(
         wavelengths=centres,
         unit=unit,

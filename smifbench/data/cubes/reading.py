@@ -22,7 +22,7 @@ from smifbench.data.cubes.content import (
     is_nodata,
     refuse_disguised,
 )
-from smifbench.data.cubes.header import files_beside, header_of, is_header
+from smifbench.data.cubes.header import files_beside, header_of, is_header, number
 from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
 from smifbench.data.cubes.raster import DRIVERS, read_envi, read_raster, sidecar_of
@@ -56,6 +56,9 @@ NM_PER_UNIT = {
 
 BLOCK_VALUES = 2**22
 
+SCALE_FACTOR = "reflectance scale factor"
+"""The word of an ENVI header, and of a TIFF's tags made of one, for what stored numbers are divided by."""
+
 
 @dataclass(frozen=True)
 class Cube:
@@ -80,6 +83,8 @@ class Cube:
         Where the image lies on the ground, or None.
     nodata
         Number that stands for a missing value in the file (before gains), or None.
+    fills
+        Numbers that the user says stand for one, too, as the file stores them (before gains).
     mask
         (H, W), True where the file's own mask calls a pixel missing, or None where it has no mask.
     gain, offset
@@ -103,6 +108,7 @@ class Cube:
     notes: tuple[str, ...]
     grid: Grid | None = None
     nodata: float | None = None
+    fills: tuple[float, ...] = ()
     mask: np.ndarray | None = None
     gain: np.ndarray | None = None
     offset: np.ndarray | None = None
@@ -116,6 +122,12 @@ class Cube:
         """Numbers of the bands that the file does not call bad."""
         return [band for band in range(len(self.array)) if band not in (self.bad_bands or ())]
 
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """Stored numbers that stand for a missing value, by the file's words or the user's."""
+        stated = () if self.nodata is None else (self.nodata,)
+        return tuple(dict.fromkeys((*stated, *self.fills)))
+
     @cached_property
     def missing(self) -> np.ndarray | None:
         """Pixels missing in one of the good bands, as of `missing_in`."""
@@ -124,10 +136,11 @@ class Cube:
     def missing_in(self, bands: Sequence[int]) -> np.ndarray | None:
         """Return where a pixel is missing in one of these bands, (H, W), or None where every pixel is there.
 
-        Missing is what the mask says, the no-data value and what is no finite number. Goes through the file in slabs.
+        Missing is what the mask says, the no-data value, what the user says and what is no finite number. Goes through
+        the file in slabs.
         """
         missing = np.zeros(self.array.shape[1:], bool) if self.mask is None else self.mask.copy()
-        if self.nodata is not None or self.array.dtype.kind == "f":
+        if self.marks or self.array.dtype.kind == "f":
             top = 0
             for block in row_blocks(self.array):
                 rows = slice(top, top + block.shape[1])
@@ -158,8 +171,8 @@ class Cube:
     def unusable(self, values: np.ndarray) -> np.ndarray:
         """Return where values out of `array` are no finite number or the no-data value; the mask is another matter."""
         unusable = np.zeros(values.shape, bool) if values.dtype.kind != "f" else ~np.isfinite(values)
-        if self.nodata is not None and self.gain is None:  # with gains it is NaN already
-            unusable |= is_nodata(values, self.nodata)
+        for mark in self.marks if self.gain is None else ():  # with gains they are NaN already
+            unusable |= is_nodata(values, mark)
         return unusable
 
 
@@ -170,6 +183,7 @@ def read_cube(
     bands: int | None = None,
     *,
     shape: tuple[int, int] | None = None,
+    fills: Sequence[float] = (),
     ask: Callable[[str], str] = as_key,
 ) -> Cube:
     """Read or map the cube of a file.
@@ -190,6 +204,8 @@ def read_cube(
         Number of wavelengths known from elsewhere, in place of those in the file.
     shape
         Rows and columns of a matrix of pixels, where variables such as `nRow` and `nCol` do not state them.
+    fills
+        Numbers that stand for a missing value besides the declared one, as the file stores them.
     ask
         Turns the name of one of these options, for messages, into what the user can type.
 
@@ -218,28 +234,29 @@ def read_cube(
         notes.append(f"the header marks bad bands: {ask('drop_bands')}: {listed}")
     if content.nodata is not None:
         notes.append(f"the value {content.nodata:g} stands for missing")
-    stored = array.dtype.newbyteorder("=")
-    if content.gain is not None and content.offset is not None:
-        notes.append(f"gains {_extent(content.gain)} and offsets {_extent(content.offset)} of the file are applied")
-        array = _decoded(path, array, content.gain, content.offset, content.nodata)
-    return Cube(
+    gain, offset, told = _gains(path, content, len(array))
+    cube = Cube(
         array,
         centres,
         widths,
         content.variable,
         axis,
         content.format,
-        tuple(filter(None, notes)),
+        (),
         content.grid,
         content.nodata,
+        tuple(fills),
         content.mask,
-        content.gain,
-        content.offset,
-        stored,
+        gain,
+        offset,
+        array.dtype.newbyteorder("="),
         None if content.bad_bands is None else tuple(band for band in content.bad_bands if band < len(array)),
         content.band_names,
         content.words,
     )
+    if gain is not None and offset is not None:
+        cube = replace(cube, array=_decoded(path, array, gain, offset, cube.marks))
+    return replace(cube, notes=tuple(filter(None, [*notes, told])))
 
 
 def files_of(path: str | Path) -> list[Path]:
@@ -296,8 +313,10 @@ def full_scale(array: np.ndarray, path: str | Path) -> float:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Apply gains and offsets to (C, H, W); what is missing becomes NaN."""
+def _decoded(
+    path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, marks: Sequence[float]
+) -> np.ndarray:
+    """Apply gains and offsets to (C, H, W); stored numbers that stand for missing become NaN."""
     dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 or array.dtype.str[1:] == "f4" else np.float64)
     check_claim(path, array.size, dtype.itemsize, array.nbytes)
     values = np.empty(array.shape, dtype)
@@ -305,9 +324,32 @@ def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray
     for block in row_blocks(array):
         rows = slice(top, top := top + block.shape[1])
         np.add(block * gain[:, None, None], offset[:, None, None], out=values[:, rows], casting="same_kind")
-        if nodata is not None:
-            values[:, rows][is_nodata(block, nodata)] = np.nan
+        for mark in marks:
+            values[:, rows][is_nodata(block, mark)] = np.nan
     return values
+
+
+def _gains(path: Path, content: Content, bands: int) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
+    """Gains and offsets (C,) that the file states in any way, and a sentence on them."""
+    factor = scale_factor(path, content.words)
+    if content.gain is None or content.offset is None:
+        if factor == 1:
+            return None, None, None
+        told = f"the values are divided by the {SCALE_FACTOR} {factor:g} of the file"
+        return np.full(bands, 1 / factor), np.zeros(bands), told
+    told = f"gains {_extent(content.gain)} and offsets {_extent(content.offset)} of the file are applied"
+    if factor != 1 and not np.allclose(content.gain * factor, 1):
+        told += f", but not its {SCALE_FACTOR} {factor:g} besides"
+    return content.gain, content.offset, told
+
+
+def scale_factor(path: Path, words: Mapping[str, str]) -> float:
+    """What stored numbers are to be divided by, as the words of a file say; 1 where they say nothing."""
+    stated = words.get(SCALE_FACTOR, "1")
+    factor = number(stated)
+    if factor is None or not 0 < factor < math.inf:
+        raise UserError(f"{path}: the {SCALE_FACTOR} is '{stated[:40]}'; correct it to a number above 0")
+    return factor
 
 
 def _extent(values: np.ndarray) -> str:

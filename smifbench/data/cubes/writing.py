@@ -13,7 +13,7 @@ import numpy as np
 from smifbench.data.cubes.content import is_nodata
 from smifbench.data.cubes.header import DATA_SUFFIXES, FOUND_SUFFIXES, TYPES, header_of, is_header, read_words
 from smifbench.data.cubes.raster import gdal
-from smifbench.data.cubes.reading import Cube, files_of
+from smifbench.data.cubes.reading import Cube, files_of, scale_factor
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_text
 
@@ -268,13 +268,20 @@ def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[
         lines |= {"wavelength units": "Nanometers", "wavelength": _braces(cube.wavelengths_nm)}
     if cube.bandwidths_nm is not None:
         lines["fwhm"] = _braces(cube.bandwidths_nm)
-    if cube.gain is not None and cube.offset is not None:
+    if cube.gain is not None and cube.offset is not None and not _of_factor(cube):
         lines |= {"data gain values": _braces(cube.gain, 17), "data offset values": _braces(cube.offset, 17)}
     if cube.bad_bands is not None:
         lines["bbl"] = _braces(np.array([band not in cube.bad_bands for band in range(len(cube.array))], float))
     if cube.band_names:
         lines["band names"] = "{" + ", ".join(name.replace(",", ";") for name in cube.band_names) + "}"
     return list((lines | dict(cube.words)).items())
+
+
+def _of_factor(cube: Cube) -> bool:
+    """Whether the gains are no more than the scale factor among the cube's words."""
+    assert cube.gain is not None and cube.offset is not None
+    factor = scale_factor(Path(), cube.words)
+    return factor != 1 and np.allclose(cube.gain * factor, 1) and not cube.offset.any()
 
 
 def _braces(values: np.ndarray, digits: int = 10) -> str:
