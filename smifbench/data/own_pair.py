@@ -286,7 +286,9 @@ def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None, least_rati
     cubes, failure = [], None
     for image, count, ask in zip(files, counts, asks, strict=True):
         try:
-            cubes.append([read_product(image.paths, image.variable, image.band_axis, count, fills=image.missing, ask=ask)])
+            cubes.append(
+                [read_product(image.paths, image.variable, image.band_axis, count, fills=image.missing, ask=ask)]
+            )
         except UserError as error:
             if "holds the bands cannot be told" not in str(error):
                 raise

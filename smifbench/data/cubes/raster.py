@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smifbench.data.cubes.band_metadata import with_band_metadata
 from smifbench.data.cubes.content import LARGEST_EXPANSION, Content, Grid, Wanted, check_claim, map_values, pick
 from smifbench.data.cubes.header import (
     AXES,
@@ -73,7 +74,7 @@ def read_envi(path: Path, wanted: Wanted) -> Content:
 
 def read_raster(path: Path, wanted: Wanted) -> Content:
     """Read a raster that is no ENVI image; words of an ENVI header beside it that fits are used."""
-    content = _read(path, DRIVERS[path.suffix.lower()], wanted)
+    content = with_band_metadata(path, _read(path, DRIVERS[path.suffix.lower()], wanted))
     header = sidecar_of(path)
     if header is None:
         return content

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from smifbench.data.cubes.band_metadata import metadata_of
 from smifbench.data.cubes.content import (
     Content,
     Grid,
@@ -27,6 +28,13 @@ from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
 from smifbench.data.cubes.raster import DRIVERS, read_envi, read_raster, sidecar_of
 from smifbench.errors import UserError
+
+CONVERTERS = {
+    ".h5": "hytools converts products of NEON to ENVI",
+    ".hdf": "gdal_translate converts its images to GeoTIFF",
+    ".zip": "unpack it",
+}
+"""What makes files that can be read out of products that cannot."""
 
 Reader = Callable[[Path, Wanted], Content]
 
@@ -235,38 +243,42 @@ def read_cube(
     if content.nodata is not None:
         notes.append(f"the value {content.nodata:g} stands for missing")
     gain, offset, told = _gains(path, content, len(array))
+    notes.append(told)
     cube = Cube(
-        array,
-        centres,
-        widths,
-        content.variable,
-        axis,
-        content.format,
-        (),
-        content.grid,
-        content.nodata,
-        tuple(fills),
-        content.mask,
-        gain,
-        offset,
-        array.dtype.newbyteorder("="),
-        None if content.bad_bands is None else tuple(band for band in content.bad_bands if band < len(array)),
-        content.band_names,
-        content.words,
+        array=array,
+        wavelengths_nm=centres,
+        bandwidths_nm=widths,
+        variable=content.variable,
+        band_axis=axis,
+        format=content.format,
+        notes=tuple(filter(None, notes)),
+        grid=content.grid,
+        nodata=content.nodata,
+        fills=tuple(fills),
+        mask=content.mask,
+        stored=array.dtype.newbyteorder("="),
+        bad_bands=None if content.bad_bands is None else tuple(b for b in content.bad_bands if b < len(array)),
+        band_names=content.band_names,
+        words=content.words,
     )
-    if gain is not None and offset is not None:
-        cube = replace(cube, array=_decoded(path, array, gain, offset, cube.marks))
-    return replace(cube, notes=tuple(filter(None, [*notes, told])))
+    return cube if gain is None or offset is None else with_gains(path, cube, gain, offset)
+
+
+def with_gains(path: Path, cube: Cube, gain: np.ndarray, offset: np.ndarray) -> Cube:
+    """Apply gains and offsets (C,) to a cube as stored; `path` is what messages name."""
+    array = _decoded(path, cube.array, gain, offset, cube.marks)
+    told = f"gains {_extent(gain)} and offsets {_extent(offset)} of the file are applied"
+    return replace(cube, array=array, gain=gain, offset=offset, notes=(*cube.notes, told))
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """Return the files that hold the cube `path`: itself, and an ENVI header or data file that belongs to it."""
+    """Return the files that hold the cube `path`: itself, and headers, data and metadata files that belong to it."""
     path = Path(path).expanduser()
     read = _reader(path)[1]
     if read is read_envi:
         return list(files_beside(path))
-    header = sidecar_of(path) if read is read_raster else None
-    return [path] if header is None else [header, path]
+    beside = (sidecar_of(path), metadata_of(path)) if read is read_raster else ()
+    return [*filter(None, beside), path]
 
 
 def nanometres(wavelengths: Sequence[float | str], unit: str | None = None) -> np.ndarray:
@@ -313,9 +325,7 @@ def full_scale(array: np.ndarray, path: str | Path) -> float:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _decoded(
-    path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, marks: Sequence[float]
-) -> np.ndarray:
+def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, marks: Sequence[float]) -> np.ndarray:
     """Apply gains and offsets to (C, H, W); stored numbers that stand for missing become NaN."""
     dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 or array.dtype.str[1:] == "f4" else np.float64)
     check_claim(path, array.size, dtype.itemsize, array.nbytes)
@@ -335,11 +345,9 @@ def _gains(path: Path, content: Content, bands: int) -> tuple[np.ndarray | None,
     if content.gain is None or content.offset is None:
         if factor == 1:
             return None, None, None
-        told = f"the values are divided by the {SCALE_FACTOR} {factor:g} of the file"
-        return np.full(bands, 1 / factor), np.zeros(bands), told
-    told = f"gains {_extent(content.gain)} and offsets {_extent(content.offset)} of the file are applied"
-    if factor != 1 and not np.allclose(content.gain * factor, 1):
-        told += f", but not its {SCALE_FACTOR} {factor:g} besides"
+        return np.full(bands, 1 / factor), np.zeros(bands), f"the file's {SCALE_FACTOR} is {factor:g}"
+    besides = factor != 1 and not np.allclose(content.gain * factor, 1)
+    told = f"the file's {SCALE_FACTOR} {factor:g} is not applied besides its gains" if besides else None
     return content.gain, content.offset, told
 
 
@@ -361,6 +369,8 @@ def _reader(path: Path) -> tuple[str, Reader]:
     if not path.is_file():
         raise UserError(f"there is no file {path}" + ("; it is a folder, name a file in it" * path.is_dir()))
     suffix = path.suffix.lower()
+    if suffix in CONVERTERS:
+        raise UserError(f"{path} is a product that is not read here; {CONVERTERS[suffix]}")
     of_numbers = suffix not in (".tif", ".tiff", ".jp2", ".j2k", ".vrt")  # a header there is no more than beside it
     if suffix not in (".npy", ".npz", ".mat", ".hdr") and of_numbers and _has_envi_header(path):
         return READERS[".hdr"]
@@ -427,13 +437,13 @@ def _wavelengths(content: Content, bands: int) -> tuple[np.ndarray | None, np.nd
 
 def _numbers(values: Sequence[float | str], what: str) -> np.ndarray:
     numbers = []
-    for number, value in enumerate(values, 1):
+    for at, value in enumerate(values, 1):
         try:
             numbers.append(float(value))
         except (TypeError, ValueError):
             numbers.append(math.nan)
         if not math.isfinite(numbers[-1]):
-            raise UserError(f"{what} {number} is '{str(value)[:40]}'; make it a finite number")
+            raise UserError(f"{what} {at} is '{str(value)[:40]}'; make it a finite number")
     return np.array(numbers)
 
 

@@ -256,10 +256,11 @@ def _write_envi(path: Path, array: np.ndarray, nodata: float | None, cube: Cube)
         words = read_words(of_gdal)
         of_gdal.unlink()
         temporary.with_name(f"{temporary.name}.aux.xml").unlink(missing_ok=True)
-    write_text(header, "\n".join(["ENVI", *(f"{key} = {text}" for key, text in _header(words, nodata, cube)), ""]))
+    lines = [f"{key} = {text}" for key, text in _header(header, words, nodata, cube)]
+    write_text(header, "\n".join(["ENVI", *lines, ""]))
 
 
-def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[tuple[str, str]]:
+def _header(header: Path, words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[tuple[str, str]]:
     """Lines of an ENVI header: GDAL's about layout and ground, and what the cube says."""
     lines = {key: f"{{{text}}}" if key in OF_GDAL else text for key, text in words.items() if key != "band names"}
     if nodata is not None:
@@ -268,7 +269,8 @@ def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[
         lines |= {"wavelength units": "Nanometers", "wavelength": _braces(cube.wavelengths_nm)}
     if cube.bandwidths_nm is not None:
         lines["fwhm"] = _braces(cube.bandwidths_nm)
-    if cube.gain is not None and cube.offset is not None and not _of_factor(cube):
+    factor = scale_factor(header, cube.words)
+    if cube.gain is not None and cube.offset is not None and not _is_factor(cube.gain, cube.offset, factor):
         lines |= {"data gain values": _braces(cube.gain, 17), "data offset values": _braces(cube.offset, 17)}
     if cube.bad_bands is not None:
         lines["bbl"] = _braces(np.array([band not in cube.bad_bands for band in range(len(cube.array))], float))
@@ -277,11 +279,9 @@ def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[
     return list((lines | dict(cube.words)).items())
 
 
-def _of_factor(cube: Cube) -> bool:
-    """Whether the gains are no more than the scale factor among the cube's words."""
-    assert cube.gain is not None and cube.offset is not None
-    factor = scale_factor(Path(), cube.words)
-    return factor != 1 and np.allclose(cube.gain * factor, 1) and not cube.offset.any()
+def _is_factor(gain: np.ndarray, offset: np.ndarray, factor: float) -> bool:
+    """Whether gains and offsets say no more than a scale factor."""
+    return factor != 1 and np.allclose(gain * factor, 1) and not offset.any()
 
 
 def _braces(values: np.ndarray, digits: int = 10) -> str:

@@ -370,7 +370,8 @@ def test_a_scale_factor_divides_the_values_and_comes_back(tmp_path):
     assert read.array[0, 0, 0] == 2
     np.testing.assert_allclose(read.array[:, 5], stored[:, 5] / 10000, rtol=1e-6)
     assert np.isnan(read.array[1, 2, 3])
-    assert "the values are divided by the reflectance scale factor 10000 of the file" in read.notes
+    assert "the file's reflectance scale factor is 10000" in read.notes
+    assert "gains 0.0001 and offsets 0 of the file are applied" in read.notes
     for name in ("out.hdr", "out.tif"):
         write_cube(tmp_path / name, read)
         again = read_cube(tmp_path / name)
@@ -387,21 +388,21 @@ def test_gains_go_before_a_scale_factor_which_is_told(tmp_path):
     words = {"reflectance_scale_factor": 10000, "data_gain_values": braces([0.5] * 6)}
     read = read_cube(write_envi(tmp_path, stored, **words))
     np.testing.assert_allclose(read.array, stored / 2)
-    assert any("but not its reflectance scale factor 10000 besides" in note for note in read.notes)
+    assert any("reflectance scale factor 10000 is not applied besides its gains" in note for note in read.notes)
     write_cube(tmp_path / "out.hdr", read)
     np.testing.assert_array_equal(read_cube(tmp_path / "out.hdr").array, read.array)
 
 
 @pytest.mark.parametrize("factor", ["0", "-10000", "nan", "ten", "{10000, 1000}"])
 def test_a_scale_factor_that_is_none_is_refused(tmp_path, factor):
-    with pytest.raises(UserError, match="the reflectance scale factor is .* correct it to a number above 0"):
+    with pytest.raises(UserError, match=r"the reflectance scale factor is .* correct it to a number above 0"):
         read_cube(write_envi(tmp_path, cube_of("u2"), reflectance_scale_factor=factor))
 
 
 @pytest.mark.parametrize("gains", [{}, {"data_gain_values": [1e-4] * 6, "data_offset_values": [-0.1] * 6}])
 @pytest.mark.parametrize("factor", [{}, {"reflectance_scale_factor": 10000}])
 def test_values_that_the_user_calls_missing_are_those_that_the_file_stores(tmp_path, gains, factor):
-    """1000 counts are 0 where the gain is 1e-4 and the offset -0.1; 999 and 1001 are there, and so is a value of 1000."""
+    """1000 counts are 0 where the gain is 1e-4 and the offset -0.1; 999 and 1001 are there."""
     stored = np.full((6, 20, 13), 1001, np.uint16)
     stored[:, :5], stored[2, 7, 7], stored[2, 8, 8] = 999, 1000, 0
     words = {key: braces(listed) for key, listed in gains.items()} | factor

@@ -234,7 +234,7 @@ def test_envi_notes_what_a_user_should_know(tmp_path):
     notes = " ".join(read_cube(write_envi(tmp_path, cube_of(), **more)).notes)
     assert "drop_bands: [0, [3, 4]]" in notes
     assert "data ignore value -9999 is none that its type can hold" in notes
-    assert "divided by the reflectance scale factor 10000" in notes
+    assert "the file's reflectance scale factor is 10000" in notes
 
 
 @pytest.mark.parametrize(
