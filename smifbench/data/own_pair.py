@@ -42,7 +42,7 @@ class OwnPair:
     hsi, msi, hsi_path, msi_path
         The cubes that were read, of the bands kept, and where from.
     files
-        All that was read, for `files_of`.
+        All files that were read.
     hsi_bands, msi_bands
         Numbers of the bands kept, in the files' order.
     hsi_missing, msi_missing

@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from smifbench import metrics, plugins
 from smifbench.data.cubes.content import band_list
-from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
 from smifbench.data.missing import blocks_with_missing
 from smifbench.data.own_pair import OwnPair
@@ -360,7 +359,7 @@ def _weights(
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
     """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
     check_output(output, pair.files)
-    read = [*(file for path in pair.files for file in files_of(path)), *(Path(str(other)) for other in others if other)]
+    read = [*pair.files, *(Path(str(other)) for other in others if other)]
     for path in (output, *(output.with_suffix(suffix) for suffix in (".hdr", ".json", ".safetensors"))):
         for source in read:
             if path.exists() and source.exists() and path.samefile(source):

@@ -1,4 +1,4 @@
-"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, or a raster that GDAL knows.
+"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, HDF5 products, or a raster that GDAL knows.
 
 The readers of the formats are the modules beside this one; here is what follows from the array and the words that they
 find: which axis holds the bands, where these lie in nanometres, which pixels are missing, and gains applied.
@@ -24,6 +24,7 @@ from smifbench.data.cubes.content import (
     refuse_disguised,
 )
 from smifbench.data.cubes.header import files_beside, header_of, is_header, number
+from smifbench.data.cubes.hdf5_products import read_emit, read_prisma
 from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
 from smifbench.data.cubes.raster import DRIVERS, read_envi, read_raster, sidecar_of
@@ -45,6 +46,8 @@ READERS: dict[str, tuple[str, Reader]] = {
     ".hdr": ("an ENVI image", read_envi),
     ".tif": ("a TIFF", read_raster),
     ".tiff": ("a TIFF", read_raster),
+    ".he5": ("a product of PRISMA", read_prisma),
+    ".nc": ("a product of EMIT", read_emit),
 }
 """Formats by suffix: what messages call them, and their reader."""
 
@@ -136,6 +139,14 @@ class Cube:
         stated = () if self.nodata is None else (self.nodata,)
         return tuple(dict.fromkeys((*stated, *self.fills)))
 
+    @property
+    def missing_mark(self) -> str:
+        """What stands for a missing pixel, in words: `the value -9999 or NaN`."""
+        words = [f"the value {mark:g}" for mark in self.marks]
+        words += ["the file's mask"] * (self.mask is not None)
+        words += ["NaN"] * (self.array.dtype.kind == "f" and self.gain is None and not any(map(math.isnan, self.marks)))
+        return " or ".join(words)
+
     @cached_property
     def missing(self) -> np.ndarray | None:
         """Pixels missing in one of the good bands, as of `missing_in`."""
@@ -199,8 +210,8 @@ def read_cube(
     Parameters
     ----------
     path
-        A `.npy`, `.npz` or `.mat` (v5 to v7.3) file, a GeoTIFF or other raster of GDAL's, or the header or the data
-        file of an ENVI image.
+        A `.npy`, `.npz` or `.mat` (v5 to v7.3) file, a GeoTIFF or other raster of GDAL's, the header or the data file
+        of an ENVI image, a `.he5` of PRISMA or a `.nc` of EMIT.
     variable
         Which variable of a `.npz` or `.mat`, fields of structures as `hsi.Data`, or which series (counted from "0") of
         a TIFF; None takes the only one with three axes.

@@ -13,7 +13,7 @@ import numpy as np
 from smifbench.data.cubes.content import is_nodata
 from smifbench.data.cubes.header import DATA_SUFFIXES, FOUND_SUFFIXES, TYPES, header_of, is_header, read_words
 from smifbench.data.cubes.raster import gdal
-from smifbench.data.cubes.reading import Cube, files_of, scale_factor
+from smifbench.data.cubes.reading import Cube, scale_factor
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_text
 
@@ -37,20 +37,18 @@ def check_suffix(path: Path) -> None:
         raise UserError(f"{path} is of no known format; give it one of the suffixes {' '.join(SUFFIXES)}")
 
 
-def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+def check_output(path: str | Path, read: Iterable[Path] = ()) -> None:
     """Raise UserError where writing a cube to `path` would harm: before any work is done.
 
-    That is where it would replace one of the files of the inputs, or where files that lie there already would be taken
+    That is where it would replace one of the files that were read, or where files that lie there already would be taken
     for its data, its header or its mask when it is read again.
     """
     path = Path(path).expanduser()
     check_suffix(path)
     written = _written(path)
-    for source in inputs:
-        for file in files_of(source):
-            for target in written:
-                if target.exists() and target.samefile(file):
-                    raise UserError(f"{target} is an input and would be replaced; write to another name than {path}")
+    for target in written:
+        if _same(target, read):
+            raise UserError(f"{target} is an input and would be replaced; write to another name than {path}")
     if path.suffix.lower() in ENVI_SUFFIXES:
         header, data = written
         in_the_way = [header.with_suffix(""), data.with_name(f"{data.name}.hdr"), data.with_name(f"{data.name}.HDR")]
@@ -174,7 +172,7 @@ def _written(path: Path) -> list[Path]:
 
 
 def _same(file: Path, others: Iterable[Path]) -> bool:
-    return any(other.exists() and other.samefile(file) for other in others)
+    return file.exists() and any(other.exists() and other.samefile(file) for other in others)
 
 
 def _write_variables(path: Path, variables: dict[str, Any]) -> None:

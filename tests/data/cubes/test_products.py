@@ -6,6 +6,7 @@ import rasterio
 from affine import Affine
 
 from smifbench import UserError
+from smifbench.data.cubes.inspection import inspect
 from smifbench.data.cubes.products import product_files, read_product
 from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import write_cube
@@ -204,3 +205,14 @@ def test_other_products_are_told_what_converts_them(tmp_path, name, tool):
     (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
     with pytest.raises(UserError, match=tool):
         read_product([tmp_path / name])
+
+
+def test_inspect_shows_products_and_says_what_converts_those_that_are_not_read(tmp_path, bands):
+    said = inspect(sentinel2(tmp_path, bands))
+    assert "4 bands x 40 rows x 50 columns" in said
+    assert "15 of 2000 pixels" in said
+    said = inspect(described(tmp_path, bands))
+    assert "by band, plus -0.1 .. 0.01 by band, applied to the values above" in said
+    (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(UserError, match="hytools"):
+        inspect(tmp_path / "a.h5")
