@@ -23,8 +23,8 @@ from smifbench.data.cubes.content import (
     is_nodata,
     refuse_disguised,
 )
-from smifbench.data.cubes.header import files_beside, header_of, is_header, number
 from smifbench.data.cubes.hdf5_products import read_emit, read_prisma
+from smifbench.data.cubes.header import files_beside, header_of, is_header, number
 from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
 from smifbench.data.cubes.raster import DRIVERS, read_envi, read_raster, sidecar_of
