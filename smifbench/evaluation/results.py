@@ -176,9 +176,8 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
     if (df["status"] == "not run").all():
         raise UserError("; ".join(not_run))
     failed = df[df["status"] == "failed"].drop_duplicates([*CELL, "seed"])
-    return "\n\n".join(tables + not_run + _gaps(df)), [
-        _failure(row, Path(metrics_csv).parent) for row in failed.itertuples()
-    ]
+    text = "\n\n".join(tables + not_run + _gaps(df))
+    return text, [_failure(row, Path(metrics_csv).parent) for row in failed.itertuples()]
 
 
 def _gaps(df: pd.DataFrame) -> list[str]:
@@ -186,8 +185,8 @@ def _gaps(df: pd.DataFrame) -> list[str]:
     scenes = df[df["pixels_missing"] > 0].drop_duplicates(["dataset", "scene"])
     return [
         f"note: {row.dataset}/{row.scene} has {row.pixels_missing:.0f} missing pixels, which no metric counts; every "
-        "method saw values filled in there from their neighbours, so that it may differ elsewhere from what it makes of "
-        "a whole scene; state regions without them where that must not be"
+        "method saw values filled in there from their neighbours, so that its result elsewhere may differ from that of a "
+        "whole scene; state regions without them where that must not be"
         for row in scenes.itertuples()
     ]
 

@@ -4,7 +4,7 @@ Written after the products' guides; no real product was at hand. What a file say
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -40,26 +40,26 @@ def read_prisma(path: Path, wanted: Wanted) -> Content:
                 f"{path} is no level 2D product of PRISMA, which alone is read of its products: it has no "
                 f"{PRISMA_CUBES}; prismaread and EnMAP-Box convert others to GeoTIFF"
             )
-        parts = [_prisma_part(path, file, name) for name in ("Vnir", "Swir")]
-        grid, why = _prisma_grid(file, parts[0][0].shape[1:])
-    arrays, outside, centres, widths, unused = (list(column) for column in zip(*parts, strict=True))
-    if arrays[0].shape[1:] != arrays[1].shape[1:]:
+        vnir, swir = (_prisma_part(path, file, name) for name in ("Vnir", "Swir"))
+        grid, why = _prisma_grid(file, vnir.outside.shape)
+    if vnir.outside.shape != swir.outside.shape:
         raise UserError(f"{path}: its VNIR and SWIR cubes differ in size; fetch the product again")
+    outside = vnir.outside & swir.outside
     notes = (
         "stored numbers are turned into the reflectances that the product's own scale gives them",
-        f"{unused[0]} VNIR and {unused[1]} SWIR bands are without a wavelength, left out and not counted in numbers of bands",
+        f"{vnir.unused} VNIR and {swir.unused} SWIR bands are without a wavelength, left out and not counted",
         *why,
     )
     return Content(
         "PRISMA level 2D",
-        np.concatenate(arrays),
+        np.concatenate([vnir.values, swir.values]),
         band_axis=0,
-        wavelengths=np.concatenate(centres).tolist(),
+        wavelengths=[*vnir.centres, *swir.centres],
         unit="nm",
-        bandwidths=np.concatenate(widths).tolist(),
+        bandwidths=[*vnir.widths, *swir.widths],
         notes=notes,
         grid=grid,
-        mask=np.logical_and(*outside) if np.logical_and(*outside).any() else None,
+        mask=outside if outside.any() else None,
     )
 
 
@@ -103,10 +103,21 @@ def _opened(path: Path) -> "h5py.File":
     return h5py.File(path)
 
 
-def _prisma_part(
-    path: Path, file: "h5py.File", name: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-    """Reflectances (C, H, W) of the VNIR or SWIR, where all is 0 (H, W), centres, widths (C,), number of bands left out."""
+class _Part(NamedTuple):
+    """VNIR or SWIR of a PRISMA product.
+
+    Reflectances (C, H, W), where all bands are stored as 0 (H, W), centres and widths (C,), and how many bands were left
+    out.
+    """
+
+    values: np.ndarray
+    outside: np.ndarray
+    centres: np.ndarray
+    widths: np.ndarray
+    unused: int
+
+
+def _prisma_part(path: Path, file: "h5py.File", name: str) -> _Part:
     capitals, cubes = name.upper(), file[PRISMA_CUBES]
     item = cubes[f"{capitals}_Cube"]  # rows, bands, columns
     check_claim(path, item.size, 4, item.id.get_storage_size())
@@ -129,7 +140,7 @@ def _prisma_part(
         if errors.shape != item.shape:
             raise UserError(f"{path}: {capitals}_PIXEL_L2_ERR_MATRIX is of another shape than the cube; fetch it again")
         values[errors[()].transpose(1, 0, 2)[used] == PRISMA_INVALID] = np.nan
-    return values, outside, centres[used], widths[used], len(centres) - len(used)
+    return _Part(values, outside, centres[used], widths[used], len(centres) - len(used))
 
 
 def _prisma_grid(file: "h5py.File", shape: tuple[int, int]) -> tuple[Grid | None, tuple[str, ...]]:

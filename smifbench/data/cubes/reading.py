@@ -249,8 +249,8 @@ def read_cube(
     centres, widths, complaint = _wavelengths(content, len(array))
     notes = [reason, *content.notes, complaint]
     if content.bad_bands:
-        listed = band_list(content.bad_bands)
-        notes.append(f"the header marks bad bands: {ask('drop_bands')}: {listed}")
+        option = ask("drop_bands")
+        notes.append(f"the header marks bad bands{f': {option}:' if option else ''} {band_list(content.bad_bands)}")
     if content.nodata is not None:
         notes.append(f"the value {content.nodata:g} stands for missing")
     gain, offset, told = _gains(path, content, len(array))
