@@ -78,7 +78,8 @@ FLAGS = {
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
-    from smifbench.data.own_pair import ImageFiles, read_pair, speaking_of
+    from smifbench.data.own_image import ImageFiles, speaking_of
+    from smifbench.data.own_pair import read_pair
     from smifbench.system.precision import be_exact
     from smifbench.tools.own_fusion import Choices, describe, fuse_pair
 

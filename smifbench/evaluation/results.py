@@ -185,7 +185,7 @@ def _gaps(df: pd.DataFrame) -> list[str]:
     scenes = df[df["pixels_missing"] > 0].drop_duplicates(["dataset", "scene"])
     return [
         f"note: {row.dataset}/{row.scene} has {row.pixels_missing:.0f} missing pixels, which no metric counts; every "
-        "method saw values filled in there from their neighbours, so that its result elsewhere may differ from that of a "
+        "method saw values filled in there from their neighbours, so its result elsewhere may differ from that of a "
         "whole scene; state regions without them where that must not be"
         for row in scenes.itertuples()
     ]

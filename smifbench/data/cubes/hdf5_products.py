@@ -106,8 +106,8 @@ def _opened(path: Path) -> "h5py.File":
 class _Part(NamedTuple):
     """VNIR or SWIR of a PRISMA product.
 
-    Reflectances (C, H, W), where all bands are stored as 0 (H, W), centres and widths (C,), and how many bands were left
-    out.
+    Reflectances (C, H, W), where all bands are stored as 0 (H, W), centres and widths (C,), and how many bands were
+    left out.
     """
 
     values: np.ndarray
