@@ -247,8 +247,8 @@ def _tell_missing(pair: OwnPair, usable: np.ndarray | None, training: Mapping) -
     other = ", or give --weights of a network trained on whole images" * trained
     return [
         f"{' and '.join(found)}: {learned} come from the {np.count_nonzero(usable)} of {usable.size} LR pixels that "
-        "see none of them, and the method saw values filled in there, so the other pixels may differ from those of a whole "
-        f"pair; crop both files to ground without missing pixels where that must not be{other}"
+        "see none of them, and the method saw values filled in there, so the other pixels may differ from those of a "
+        f"whole pair; crop both files to ground without missing pixels where that must not be{other}"
     ]
 
 
