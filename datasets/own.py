@@ -43,7 +43,7 @@ class Own(DataSet):
         File or product of the cube in any format of `smifbench.data.cubes.products.read_product`, relative to where
         snakemake runs.
     variable, band_axis
-        As in `read_cube`: which variable, and which axis of the stored array holds the bands.
+        As in `read_product`: which variable, and which axis of the stored array holds the bands.
     wavelengths_nm
         Band centres in the file's order: a list, or {start: 400, step: 10}; None takes the file's. Micrometres are
         recognised by their magnitude.
@@ -62,8 +62,8 @@ class Own(DataSet):
         Bands to keep, in the words of `fuse --hsi-bands`: `"0-99,110"`, `"420-900nm"`, `"not 3,7-9"` or `"all"`.
         Otherwise the file's own list of bad bands is left out, and bands without any value.
     missing
-        Value that means "no value here", or a list of such values, besides what the file declares and NaN. Missing
-        pixels take no part in the scale, in training patches and in metrics.
+        Value that means "no value here", or a list of such values, as the file stores them (before gains), besides what
+        the file declares and NaN. Missing pixels take no part in the scale, in training patches and in metrics.
     response
         Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.data.responses`), or
         {gaussian: {centres_nm: [...], widths_nm: [...]}}.

@@ -145,8 +145,8 @@ def _prisma_part(path: Path, file: "h5py.File", name: str) -> _Part:
 
 def _prisma_grid(file: "h5py.File", shape: tuple[int, int]) -> tuple[Grid | None, tuple[str, ...]]:
     """Place of the image, where the stated corners fit its size: as centres of pixels or as their outer corners."""
-    from affine import Affine
     from rasterio.crs import CRS
+    from rasterio.transform import from_origin
 
     names = [f"Product_{corner}corner_{way}" for way in ("easting", "northing") for corner in ("UL", "LR")]
     if "Epsg_Code" not in file.attrs or any(name not in file.attrs for name in names):
@@ -156,9 +156,9 @@ def _prisma_grid(file: "h5py.File", shape: tuple[int, int]) -> tuple[Grid | None
     height, width = shape
     for beyond in (0.5, 0.0):  # of a pixel, from a stated corner to the image's
         if abs(across + 2 * beyond - width) < 0.1 and abs(down + 2 * beyond - height) < 0.1:
-            corner = Affine.translation(left - beyond * PRISMA_PIXEL, top + beyond * PRISMA_PIXEL)
+            left, top = left - beyond * PRISMA_PIXEL, top + beyond * PRISMA_PIXEL
             code = int(np.ravel(file.attrs["Epsg_Code"])[0])
-            return Grid(CRS.from_epsg(code), corner @ Affine.scale(PRISMA_PIXEL, -PRISMA_PIXEL)), ()
+            return Grid(CRS.from_epsg(code), from_origin(left, top, PRISMA_PIXEL, PRISMA_PIXEL)), ()
     return None, (
         f"its corners lie {across:g} x {down:g} pixels of {PRISMA_PIXEL:g} m apart, but it has {width} x {height}, "
         "so it has no grid",
