@@ -86,6 +86,7 @@ def read_bands(paths: Sequence[str | Path], fills: Sequence[float] = ()) -> Cube
         offset=_joined([np.zeros(len(cube.array)) if cube.offset is None else cube.offset for cube in cubes])
         if calibrated
         else None,
+        by_factor=False,
         bad_bands=None,
         band_names=(),
     )

@@ -100,6 +100,8 @@ class Cube:
         (H, W), True where the file's own mask calls a pixel missing, or None where it has no mask.
     gain, offset
         (C,), both or neither: `array` is the stored number times gain plus offset.
+    by_factor
+        Whether the gains are no more than the `reflectance scale factor` among the words.
     stored
         Type of the numbers in the file; None is that of `array`.
     bad_bands
@@ -123,6 +125,7 @@ class Cube:
     mask: np.ndarray | None = None
     gain: np.ndarray | None = None
     offset: np.ndarray | None = None
+    by_factor: bool = False
     stored: np.dtype | None = None
     bad_bands: tuple[int, ...] | None = None
     band_names: tuple[str, ...] = ()
@@ -267,6 +270,7 @@ def read_cube(
         nodata=content.nodata,
         fills=tuple(fills),
         mask=content.mask,
+        by_factor=content.gain is None and gain is not None,
         stored=array.dtype.newbyteorder("="),
         bad_bands=None if content.bad_bands is None else tuple(b for b in content.bad_bands if b < len(array)),
         band_names=content.band_names,

@@ -13,7 +13,7 @@ import numpy as np
 from smifbench.data.cubes.content import is_nodata
 from smifbench.data.cubes.header import DATA_SUFFIXES, FOUND_SUFFIXES, TYPES, header_of, is_header, read_words
 from smifbench.data.cubes.raster import gdal
-from smifbench.data.cubes.reading import Cube, scale_factor
+from smifbench.data.cubes.reading import Cube
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_text
 
@@ -254,11 +254,11 @@ def _write_envi(path: Path, array: np.ndarray, nodata: float | None, cube: Cube)
         words = read_words(of_gdal)
         of_gdal.unlink()
         temporary.with_name(f"{temporary.name}.aux.xml").unlink(missing_ok=True)
-    lines = [f"{key} = {text}" for key, text in _header(header, words, nodata, cube)]
+    lines = [f"{key} = {text}" for key, text in _header(words, nodata, cube)]
     write_text(header, "\n".join(["ENVI", *lines, ""]))
 
 
-def _header(header: Path, words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[tuple[str, str]]:
+def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[tuple[str, str]]:
     """Lines of an ENVI header: GDAL's about layout and ground, and what the cube says."""
     lines = {key: f"{{{text}}}" if key in OF_GDAL else text for key, text in words.items() if key != "band names"}
     if nodata is not None:
@@ -267,19 +267,13 @@ def _header(header: Path, words: Mapping[str, str], nodata: float | None, cube: 
         lines |= {"wavelength units": "Nanometers", "wavelength": _braces(cube.wavelengths_nm)}
     if cube.bandwidths_nm is not None:
         lines["fwhm"] = _braces(cube.bandwidths_nm)
-    factor = scale_factor(header, cube.words)
-    if cube.gain is not None and cube.offset is not None and not _is_factor(cube.gain, cube.offset, factor):
+    if cube.gain is not None and cube.offset is not None and not cube.by_factor:
         lines |= {"data gain values": _braces(cube.gain, 17), "data offset values": _braces(cube.offset, 17)}
     if cube.bad_bands is not None:
         lines["bbl"] = _braces(np.array([band not in cube.bad_bands for band in range(len(cube.array))], float))
     if cube.band_names:
         lines["band names"] = "{" + ", ".join(name.replace(",", ";") for name in cube.band_names) + "}"
     return list((lines | dict(cube.words)).items())
-
-
-def _is_factor(gain: np.ndarray, offset: np.ndarray, factor: float) -> bool:
-    """Whether gains and offsets say no more than a scale factor."""
-    return factor != 1 and np.allclose(gain * factor, 1) and not offset.any()
 
 
 def _braces(values: np.ndarray, digits: int = 10) -> str:

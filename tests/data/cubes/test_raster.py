@@ -383,6 +383,18 @@ def test_a_scale_factor_divides_the_values_and_comes_back(tmp_path):
     assert np.fromfile(tmp_path / "out.img", "<u2")[0] == 20000
 
 
+def test_gains_that_say_the_same_as_a_scale_factor_are_applied_once_and_both_come_back(tmp_path):
+    stored = cube_of("u2")
+    words = {"reflectance_scale_factor": 10000, "data_gain_values": braces([1e-4] * 6)}
+    read = read_cube(write_envi(tmp_path, stored, **words))
+    np.testing.assert_allclose(read.array, stored / 10000, rtol=1e-6)
+    write_cube(tmp_path / "out.hdr", read)
+    header = (tmp_path / "out.hdr").read_text()
+    assert "reflectance scale factor = 10000" in header
+    assert "data gain values" in header
+    np.testing.assert_array_equal(read_cube(tmp_path / "out.hdr").array, read.array)
+
+
 def test_gains_go_before_a_scale_factor_which_is_told(tmp_path):
     stored = cube_of("u2")
     words = {"reflectance_scale_factor": 10000, "data_gain_values": braces([0.5] * 6)}
