@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from smifbench.data.cubes.reading import Cube, files_of, full_scale, nanometres, read_cube
+from smifbench.data.cubes.products import product_files, read_product
+from smifbench.data.cubes.reading import Cube, full_scale, nanometres
 from smifbench.data.responses import gaussian_response, load_response, spectral_response
-from smifbench.data.selection import FORM, BandChoice, band_maxima, choose_bands, missing_in, parse_bands
+from smifbench.data.selection import FORM, BandChoice, band_maxima, choose_bands, parse_bands
 from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
 
@@ -39,9 +40,10 @@ class Own(DataSet):
     Parameters
     ----------
     path
-        File of the cube in any format of `smifbench.data.cubes.reading.read_cube`, relative to where snakemake runs.
+        File or product of the cube in any format of `smifbench.data.cubes.products.read_product`, relative to where
+        snakemake runs.
     variable, band_axis
-        As in `read_cube`: which variable, and which axis of the stored array holds the bands.
+        As in `read_product`: which variable, and which axis of the stored array holds the bands.
     wavelengths_nm
         Band centres in the file's order: a list, or {start: 400, step: 10}; None takes the file's. Micrometres are
         recognised by their magnitude.
@@ -60,8 +62,8 @@ class Own(DataSet):
         Bands to keep, in the words of `fuse --hsi-bands`: `"0-99,110"`, `"420-900nm"`, `"not 3,7-9"` or `"all"`.
         Otherwise the file's own list of bad bands is left out, and bands without any value.
     missing
-        Value that means "no value here", or a list of such values, besides what the file declares and NaN. Missing
-        pixels take no part in the scale, in training patches and in metrics.
+        Value that means "no value here", or a list of such values, as the file stores them (before gains), besides what
+        the file declares and NaN. Missing pixels take no part in the scale, in training patches and in metrics.
     response
         Spectral response of the multispectral sensor: a name or the path of a CSV (`smifbench.data.responses`), or
         {gaussian: {centres_nm: [...], widths_nm: [...]}}.
@@ -134,7 +136,7 @@ class Own(DataSet):
     def sources(self) -> list[Path]:
         """Local files that determine the scenes, as far as they exist."""
         try:
-            files = files_of(self.path)
+            files = product_files(self.path)
         except UserError:  # reading it will tell what is wrong
             files = []
         return [*files, *super().sources()]
@@ -209,7 +211,10 @@ class Own(DataSet):
         if not self.path:
             raise UserError("data set own: the option path is missing; name the file of the cube")
         bands = len(self.stated_wavelengths) if isinstance(self.stated_wavelengths, np.ndarray) else None
-        return read_cube(self.path, self.variable, self.band_axis, bands)
+        cube = read_product([self.path], self.variable, self.band_axis, bands, fills=self.fills)
+        for note in cube.notes:
+            logger.warning("%s: %s", self.path, note)
+        return cube
 
     @cached_property
     def _centres(self) -> np.ndarray:
@@ -234,7 +239,7 @@ class Own(DataSet):
     @cached_property
     def _bands(self) -> np.ndarray:
         """Numbers of the bands kept, ordered by wavelength."""
-        kept, notes = choose_bands(self._cube, self.choice, str(self.path), self._centres, self.fills)
+        kept, notes = choose_bands(self._cube, self.choice, str(self.path), self._centres)
         for note in notes:
             logger.warning("%s (bands: all keeps them)", note)
         return np.array(kept)[np.argsort(self._centres[kept], kind="stable")]
@@ -242,7 +247,14 @@ class Own(DataSet):
     @cached_property
     def _missing(self) -> np.ndarray | None:
         """Pixels of the whole image that are missing in one of the bands kept."""
-        return missing_in(self._cube, self._bands.tolist(), self.fills)
+        missing = self._cube.missing_in(self._bands.tolist())
+        if missing is not None:
+            logger.warning(
+                "%s: %s stands for missing at %d of %d pixels; no metric, patch or scale counts them, but methods see "
+                "values filled in from their neighbours; state regions without them where that must not be",
+                *(self.path, self._cube.missing_mark, missing.sum(), missing.size),
+            )
+        return missing
 
     @cached_property
     def _full_scale(self) -> float:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from smifbench.data.cubes.products import product_files
-from smifbench.data.cubes.reading import Cube, files_of, full_scale
+from smifbench.data.cubes.reading import Cube, full_scale
 from smifbench.data.missing import blocks_with_missing
-from smifbench.data.own_pair import ImageFiles, read_pair, speaking_of
+from smifbench.data.own_image import ImageFiles, speaking_of
 from smifbench.data.own_pair import OwnPair as Images
+from smifbench.data.own_pair import read_pair
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError
 
@@ -116,7 +117,7 @@ class OwnPair(Own):
     def sources(self) -> list[Path]:
         """Local files that determine the scenes, as far as they exist."""
         try:
-            files = [file for path in self._paths for part in product_files(path) for file in files_of(str(part))]
+            files = [file for path in self._paths for file in product_files(path)]
         except UserError:  # reading them will tell what is wrong
             files = []
         return [*files, *DataSet.sources(self)]
@@ -161,6 +162,7 @@ class OwnPair(Own):
             bandwidths_nm=widths,
             mask=None,
             nodata=None,
+            fills=(),
             bad_bands=None,
         )
 

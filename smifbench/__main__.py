@@ -78,7 +78,8 @@ FLAGS = {
 
 def fuse(args: argparse.Namespace) -> None:
     """Fuse a hyperspectral and a multispectral file of one ground, and judge the result without a reference."""
-    from smifbench.data.own_pair import ImageFiles, read_pair, speaking_of
+    from smifbench.data.own_image import ImageFiles, speaking_of
+    from smifbench.data.own_pair import read_pair
     from smifbench.system.precision import be_exact
     from smifbench.tools.own_fusion import Choices, describe, fuse_pair
 
@@ -250,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     command("datasets", datasets)
     command("zoo", zoo)
     added = command("inspect", inspect)
-    added.add_argument("file", help="NumPy, MATLAB, ENVI, GeoTIFF or another raster, see docs/files.md")
+    added.add_argument("file", help="NumPy, MATLAB, ENVI, GeoTIFF, another raster or a product, see docs/files.md")
     added.add_argument("--variable", help="name of the variable, where the file holds several")
     added.add_argument("--band-axis", type=int, help="axis of the bands, counted from 0, where it is not plain")
     rows_and_columns = ("ROWS", "COLUMNS")
@@ -306,7 +307,7 @@ def _add_score_options(added: argparse.ArgumentParser) -> None:
 
 def _add_fuse_options(added: argparse.ArgumentParser) -> None:
     added.add_argument("--method", required=True, help="a method's name, see the command methods")
-    added.add_argument("--hsi", required=True, metavar="A", help="low-resolution hyperspectral file")
+    added.add_argument("--hsi", required=True, metavar="A", help="low-resolution hyperspectral file or product")
     added.add_argument(
         "--msi",
         required=True,
@@ -339,7 +340,11 @@ def _add_fuse_options(added: argparse.ArgumentParser) -> None:
             f"--{image}-bands", metavar="BANDS", help="bands to keep: 0-99,110 or 420-900nm, 'not 3,7-9', or all"
         )
         added.add_argument(
-            f"--{image}-missing", type=float, action="append", metavar="VALUE", help="value that means: no value here"
+            f"--{image}-missing",
+            type=float,
+            action="append",
+            metavar="VALUE",
+            help="stored number that means: no value",
         )
     added.add_argument("--align", action="store_true", help="warp the MSI onto the grid that divides A's pixels")
     added.add_argument("--seed", type=int, help="of initial weights and patches; 0")

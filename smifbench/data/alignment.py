@@ -5,15 +5,11 @@ a scaling by the whole number r and a shift by whole pixels.
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from smifbench.data.cubes.content import Grid
 from smifbench.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 LARGEST_SHIFT = 0.05
 """Fraction of an MSI pixel by which grids that fit may be off: what rounding of corners in headers leaves."""
@@ -42,11 +38,6 @@ class Common:
     ratio: int
     hsi: Window
     msi: Window
-
-    @property
-    def cuts(self) -> bool:
-        """Whether the windows begin elsewhere than at the corner of both images."""
-        return any(side.start for side in (*self.hsi, *self.msi))
 
 
 def comparable(hsi: Grid | None, msi: Grid | None) -> str:

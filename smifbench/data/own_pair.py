@@ -2,8 +2,6 @@
 
 import csv
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,14 +9,10 @@ import numpy as np
 
 from smifbench.data import alignment
 from smifbench.data.cubes.content import Grid
-from smifbench.data.cubes.products import product_files, read_product
 from smifbench.data.cubes.reading import Cube, full_scale, nanometres
 from smifbench.data.missing import blocks_with_missing, fill_nearest
-from smifbench.data.selection import BandChoice, choose_bands, missing_in, parse_bands
+from smifbench.data.own_image import ImageFiles, OwnImage, read_images
 from smifbench.errors import UserError
-
-UNSTATED_AXES = (".npy", ".npz", ".mat")
-"""Suffixes of files that do not say which of their axes holds the bands."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +31,10 @@ class OwnPair:
         HSI value that became 1.
     order
         Place among the bands kept, in the file's order, of each band of `lr_hsi`, (C,).
-    wavelengths_nm, bandwidths_nm
-        Centres and full widths (C,) of the bands kept in the file's order, or None.
     hsi, msi, hsi_path, msi_path
         The cubes that were read, of the bands kept, and where from.
     files
-        All that was read, for `files_of`.
+        All files that were read.
     hsi_bands, msi_bands
         Numbers of the bands kept, in the files' order.
     hsi_missing, msi_missing
@@ -59,8 +51,6 @@ class OwnPair:
     ratio: int
     scale: float
     order: np.ndarray
-    wavelengths_nm: np.ndarray | None
-    bandwidths_nm: np.ndarray | None
     hsi: Cube
     msi: Cube
     hsi_path: str | Path
@@ -72,6 +62,16 @@ class OwnPair:
     msi_missing: np.ndarray | None = None
     grid: Grid | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def wavelengths_nm(self) -> np.ndarray | None:
+        """Centres (C,) of the bands kept in the file's order, or None."""
+        return self.hsi.wavelengths_nm
+
+    @property
+    def bandwidths_nm(self) -> np.ndarray | None:
+        """Full widths (C,) of the bands kept in the file's order, or None."""
+        return self.hsi.bandwidths_nm
 
     @property
     def increasing_wavelengths_nm(self) -> np.ndarray | None:
@@ -117,31 +117,6 @@ class OwnPair:
         return replace(self.hsi, array=values, mask=missing, nodata=nodata, grid=self.grid)
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """Files of one image of a pair, and what is to be read of them.
-
-    Parameters
-    ----------
-    paths
-        One file, or several whose bands follow each other, in any format of
-        `smifbench.data.cubes.products.read_product`.
-    variable, band_axis
-        As in `smifbench.data.cubes.reading.read_cube`. Where the files do not say which axis holds the bands, the one
-        at which the sizes of the pair make a whole ratio is taken.
-    bands
-        Bands to keep, see `smifbench.data.selection`; None leaves out what the file calls bad, and empty bands.
-    missing
-        Values that mean "missing" besides those that the files declare.
-    """
-
-    paths: Sequence[str | Path]
-    variable: str | None = None
-    band_axis: int | None = None
-    bands: str | None = None
-    missing: Sequence[float] = ()
-
-
 def read_pair(
     hsi_files: ImageFiles,
     msi_files: ImageFiles,
@@ -172,180 +147,110 @@ def read_pair(
         For files that cannot be read, whose sizes or geo-references do not make one such ratio, with values
         that seem to mark missing pixels and are not declared, or a list of wavelengths of another length.
     """
-    hsi_path, msi_path = (", ".join(map(str, files.paths)) for files in (hsi_files, msi_files))
     stated = None if wavelengths is None else _stated_wavelengths(wavelengths)
-    hsi_choice, msi_choice = (
-        _choice(image, text) for image, text in (("hsi", hsi_files.bands), ("msi", msi_files.bands))
-    )
-    hsi, msi = _read_cubes([hsi_files, msi_files], None if stated is None else len(stated), least_ratio)
-    if stated is not None:
-        if len(stated) != len(hsi.array):
-            raise UserError(
-                f"{hsi_path} has {len(hsi.array)} bands, but {len(stated)} wavelengths are stated; give one each"
-            )
-        hsi = replace(hsi, wavelengths_nm=stated, bandwidths_nm=None)
-    images, notes = [], []
-    for name, path, cube, choice, fills in (
-        ("hsi", hsi_path, hsi, hsi_choice, hsi_files.missing),
-        ("msi", msi_path, msi, msi_choice, msi_files.missing),
-    ):
-        bands, told = choose_bands(cube, choice, str(path), cube.wavelengths_nm, fills)
-        notes += [f"{sentence} (--{name}-bands all keeps them)" for sentence in told]
-        missing = missing_in(cube, bands, fills)
-        if missing is not None and missing.all():
-            raise UserError(f"{path}: every pixel is missing in one of the bands; choose others by --{name}-bands")
-        _refuse_undeclared(cube, bands, path, name, missing)
-        notes += _suspicious_zeros(cube, bands, path, name, missing)
-        images.append((cube.take(bands), bands, missing))
-    (hsi, hsi_numbers, lr_missing), (msi, msi_numbers, missing) = images
-
-    values = msi.array
-    grid, why = msi.grid, alignment.comparable(hsi.grid, msi.grid)
-    shapes = hsi.array.shape[1:], msi.array.shape[1:]
-    if align:
-        if why or hsi.grid is None or msi.grid is None:
-            raise UserError(f"--align needs the geo-references of both files, but {why}")
-        ratio = alignment.ratio_between(hsi.grid, shapes[0], msi.grid, least_ratio)
-        values, missing, grid = alignment.warp(values, missing, msi.grid, hsi.grid, shapes[0], ratio)
-        notes.append(f"the MSI was resampled onto the HSI's grid, {ratio} x {ratio} pixels in each of its pixels")
-        window = _covered(missing, shapes[0], ratio)
-        rows, columns = (slice(side.start * ratio, side.stop * ratio) for side in window)
-        common = alignment.Common(ratio, window, (rows, columns))
-    elif why or hsi.grid is None or msi.grid is None:
-        if hsi.grid is not None or msi.grid is not None:
-            notes.append(f"the places of the two images were not compared, because {why}")
-        ratio = _ratio(hsi, msi, hsi_path, msi_path, least_ratio)
-        first, second = ((slice(0, height), slice(0, width)) for height, width in shapes)
-        common = alignment.Common(ratio, first, second)
-    else:
-        common = alignment.common_ground(hsi.grid, shapes[0], msi.grid, shapes[1], least_ratio)
-    ratio = common.ratio
-    kept = [tuple(side.stop - side.start for side in window) for window in (common.hsi, common.msi)]
-    if kept[0] != shapes[0] or (kept[1] != shapes[1] and not align):
-        notes.append(
-            f"cut to the common ground: HSI rows {_span(common.hsi[0])}, columns {_span(common.hsi[1])}; MSI rows "
-            f"{_span(common.msi[0])}, columns {_span(common.msi[1])} (counted from 0)"
-        )
-    lr_missing, missing = _cut(lr_missing, common.hsi), _cut(missing, common.msi)
-    counts, hr_msi = hsi.array[:, *common.hsi], np.array(values[:, *common.msi], np.float32)
-
-    centres, widths = hsi.wavelengths_nm, hsi.bandwidths_nm
-    order = np.arange(len(counts)) if centres is None else np.argsort(centres, kind="stable")
+    hsi, msi = read_images(hsi_files, msi_files, stated, least_ratio)
+    ground = (_warped_ground if align else _common_ground)(hsi, msi, least_ratio)
+    lr_missing, missing = _cut(hsi.missing, ground.hsi), _cut(ground.missing, ground.msi)
+    counts, hr_msi = hsi.cube.array[:, *ground.hsi], np.array(ground.image[:, *ground.msi], np.float32)
     if scale is None:
-        scale = full_scale(counts if lr_missing is None else counts[:, None, ~lr_missing], hsi_path)
+        scale = full_scale(counts if lr_missing is None else counts[:, None, ~lr_missing], hsi.name)
     if not 0 < scale < math.inf:
         raise UserError(f"scale is {scale:g}; give the HSI value that becomes 1")
+    centres = hsi.cube.wavelengths_nm
+    order = np.arange(len(counts)) if centres is None else np.argsort(centres, kind="stable")
     lr_hsi = (counts[order] / np.float64(scale)).astype(np.float32)
-    lr_hsi = lr_hsi if lr_missing is None else fill_nearest(lr_hsi, lr_missing)
-    hr_msi = hr_msi if missing is None else fill_nearest(hr_msi, missing)
-    if hsi.nodata is None and hsi_files.missing:
-        hsi = replace(hsi, nodata=float(hsi_files.missing[0]))
     return OwnPair(
-        lr_hsi=lr_hsi,
-        hr_msi=hr_msi,
-        ratio=ratio,
+        lr_hsi=lr_hsi if lr_missing is None else fill_nearest(lr_hsi, lr_missing),
+        hr_msi=hr_msi if missing is None else fill_nearest(hr_msi, missing),
+        ratio=ground.ratio,
         scale=float(scale),
         order=order,
-        wavelengths_nm=centres,
-        bandwidths_nm=widths,
-        hsi=hsi,
-        msi=msi,
-        hsi_path=hsi_path,
-        msi_path=msi_path,
-        files=[file for image in (hsi_files, msi_files) for path in image.paths for file in product_files(path)],
-        hsi_bands=hsi_numbers,
-        msi_bands=msi_numbers,
+        hsi=_declaring(hsi.cube),
+        msi=msi.cube,
+        hsi_path=hsi.name,
+        msi_path=msi.name,
+        files=[*hsi_files.all_files, *msi_files.all_files],
+        hsi_bands=hsi.bands,
+        msi_bands=msi.bands,
         hsi_missing=lr_missing,
         msi_missing=missing,
-        grid=alignment.moved(grid, common.msi),
-        notes=tuple(notes),
+        grid=alignment.moved(ground.grid, ground.msi),
+        notes=(*hsi.notes, *msi.notes, *ground.notes),
     )
 
 
-@contextmanager
-def speaking_of(words: Mapping[str, str]) -> Iterator[None]:
-    """Put what a user can type in the place of option names in the messages of errors."""
-    try:
-        yield
-    except UserError as error:
-        message = str(error)
-        for word, flag in words.items():
-            message = message.replace(word, flag)
-        raise type(error)(message) from error
+def _declaring(cube: Cube) -> Cube:
+    """The cube, whose result shall declare a value that the user calls missing where the file declares none."""
+    return replace(cube, nodata=cube.fills[0]) if cube.nodata is None and cube.fills else cube
 
 
-def _choice(image: str, text: str | None) -> BandChoice:
-    with speaking_of({"is no choice of bands": f"of --{image}-bands is no choice of bands"}):
-        return BandChoice() if text is None else parse_bands(text)
+@dataclass(frozen=True)
+class _Ground:
+    """The ground that both images show, by windows of the two, and the MSI on a grid that fits the HSI's.
+
+    `image` (c, H, W) and `missing` (H, W) are the whole MSI, warped where that was asked for, and `grid` is its place.
+    """
+
+    common: alignment.Common
+    image: np.ndarray
+    missing: np.ndarray | None
+    grid: Grid | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> int:
+        return self.common.ratio
+
+    @property
+    def hsi(self) -> alignment.Window:
+        return self.common.hsi
+
+    @property
+    def msi(self) -> alignment.Window:
+        return self.common.msi
 
 
-def _read_cubes(files: Sequence[ImageFiles], wavelengths: int | None, least_ratio: int) -> tuple[Cube, Cube]:
-    """Read both cubes; where the axis of the bands is not stated, the sizes of the two decide it if they can."""
-    counts = (wavelengths, None)
-    asks = [lambda option, image=image: f"--{image}-{option.replace('_', '-')}" for image in ("hsi", "msi")]
-    cubes, failure = [], None
-    for image, count, ask in zip(files, counts, asks, strict=True):
-        try:
-            cubes.append([read_product(image.paths, image.variable, image.band_axis, count, ask)])
-        except UserError as error:
-            if "holds the bands cannot be told" not in str(error):
-                raise
-            failure = failure or error
-            cubes.append([])
-    candidates = [list(found) for found in cubes]
-    if failure is not None or not _fitting(cubes[0][0], cubes[1][0], least_ratio):
-        for index, (image, count) in enumerate(zip(files, counts, strict=True)):
-            if image.band_axis is None and Path(image.paths[0]).suffix.lower() in UNSTATED_AXES:
-                candidates[index] = [read_product(image.paths, image.variable, other, count) for other in range(3)]
-    fitting = [(hsi, msi) for hsi in candidates[0] for msi in candidates[1] if _fitting(hsi, msi, least_ratio)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if failure is not None:
-        raise failure
-    return cubes[0][0], cubes[1][0]
+def _warped_ground(hsi: OwnImage, msi: OwnImage, least_ratio: int) -> _Ground:
+    """Warp the MSI onto the grid that divides the HSI's pixels."""
+    why = alignment.comparable(hsi.cube.grid, msi.cube.grid)
+    if why or hsi.cube.grid is None or msi.cube.grid is None:
+        raise UserError(f"--align needs the geo-references of both files, but {why}")
+    ratio = alignment.ratio_between(hsi.cube.grid, hsi.shape, msi.cube.grid, least_ratio)
+    image, missing, grid = alignment.warp(msi.cube.array, msi.missing, msi.cube.grid, hsi.cube.grid, hsi.shape, ratio)
+    window = _covered(missing, hsi.shape, ratio)
+    rows, columns = (slice(side.start * ratio, side.stop * ratio) for side in window)
+    notes = [f"the MSI was resampled onto the HSI's grid, {ratio} x {ratio} pixels in each of its pixels"]
+    if window != _all(hsi.shape):
+        notes.append(_tell_cut(window, (rows, columns)))
+    return _Ground(alignment.Common(ratio, window, (rows, columns)), image, missing, grid, tuple(notes))
 
 
-def _fitting(hsi: Cube, msi: Cube, least_ratio: int) -> bool:
-    """Whether the sides make one whole ratio, and the HSI has at least as many bands."""
-    (bands, height, width), (msi_bands, msi_height, msi_width) = hsi.array.shape, msi.array.shape
-    ratio = msi_height // height
-    return ratio >= least_ratio and (msi_height, msi_width) == (ratio * height, ratio * width) and msi_bands <= bands
+def _common_ground(hsi: OwnImage, msi: OwnImage, least_ratio: int) -> _Ground:
+    """Find what both show by their geo-references; without those, their sizes decide and both show the same."""
+    notes = []
+    grids = hsi.cube.grid, msi.cube.grid
+    why = alignment.comparable(*grids)
+    if why or grids[0] is None or grids[1] is None:
+        if grids != (None, None):
+            notes.append(f"the places of the two images were not compared, because {why}")
+        common = alignment.Common(_ratio(hsi, msi, least_ratio), _all(hsi.shape), _all(msi.shape))
+    else:
+        common = alignment.common_ground(grids[0], hsi.shape, grids[1], msi.shape, least_ratio)
+    if (common.hsi, common.msi) != (_all(hsi.shape), _all(msi.shape)):
+        notes.append(_tell_cut(common.hsi, common.msi))
+    return _Ground(common, msi.cube.array, msi.missing, grids[1], tuple(notes))
 
 
-def _refuse_undeclared(
-    cube: Cube, bands: Sequence[int], path: str | Path, image: str, missing: np.ndarray | None
-) -> None:
-    """Refuse values so far below 0 that they must be marks of missing pixels, which nothing declares."""
-    lowest, highest = math.inf, -math.inf
-    for band in bands:
-        values = cube.array[band] if missing is None else cube.array[band][~missing]
-        lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
-    if lowest >= 0 or lowest >= -0.5 * highest:
-        return
-    stored = lowest if cube.gain is None else None
-    count = sum(int(np.count_nonzero(cube.array[band] == lowest)) for band in bands)
-    remedy = (
-        f"say --{image}-missing={stored:g}" if stored is not None else f"name the stored value by --{image}-missing"
+def _all(shape: tuple[int, int]) -> alignment.Window:
+    return slice(0, shape[0]), slice(0, shape[1])
+
+
+def _tell_cut(hsi: alignment.Window, msi: alignment.Window) -> str:
+    (rows, columns), (msi_rows, msi_columns) = (map(_span, window) for window in (hsi, msi))
+    return (
+        f"cut to the common ground: HSI rows {rows}, columns {columns}; MSI rows {msi_rows}, columns {msi_columns} "
+        "(counted from 0)"
     )
-    raise UserError(
-        f"{path} holds values down to {lowest:g} ({count} times), which look like marks of missing pixels that it does "
-        f"not declare; if they are, {remedy}"
-    )
-
-
-def _suspicious_zeros(
-    cube: Cube, bands: Sequence[int], path: str | Path, image: str, missing: np.ndarray | None
-) -> list[str]:
-    """Say where pixels are 0 in all bands, which often means missing."""
-    zero = np.ones(cube.array.shape[1:], bool) if missing is None else ~missing
-    for band in bands:
-        zero &= cube.array[band] == 0
-        if not zero.any():
-            return []
-    return [
-        f"{path}: {np.count_nonzero(zero)} pixels are 0 in all bands and count as values; if they are missing, say "
-        f"--{image}-missing 0"
-    ]
 
 
 def _covered(missing: np.ndarray | None, shape: tuple[int, int], ratio: int) -> alignment.Window:
@@ -371,9 +276,10 @@ def _span(side: slice) -> str:
     return f"{side.start}-{side.stop - 1}"
 
 
-def _ratio(hsi: Cube, msi: Cube, hsi_path: str | Path, msi_path: str | Path, least_ratio: int) -> int:
-    (_, height, width), (_, msi_height, msi_width) = hsi.array.shape, msi.array.shape
-    sizes = f"{hsi_path} has {height} x {width} pixels and {msi_path} {msi_height} x {msi_width}"
+def _ratio(hsi: OwnImage, msi: OwnImage, least_ratio: int) -> int:
+    """Ratio of the sizes."""
+    (height, width), (msi_height, msi_width) = hsi.shape, msi.shape
+    sizes = f"{hsi.name} has {height} x {width} pixels and {msi.name} {msi_height} x {msi_width}"
     axes = "or state the band axis by --hsi-band-axis or --msi-band-axis"
     if height > msi_height or width > msi_width:
         raise UserError(f"{sizes}: the HSI is the finer one; exchange them, {axes}")

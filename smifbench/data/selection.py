@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smifbench.data.cubes.content import band_list, is_nodata
+from smifbench.data.cubes.content import band_list
 from smifbench.data.cubes.reading import Cube
 from smifbench.errors import UserError
 
@@ -67,7 +67,6 @@ def choose_bands(
     choice: BandChoice,
     name: str,
     wavelengths_nm: np.ndarray | None = None,
-    fills: Sequence[float] = (),
 ) -> tuple[list[int], list[str]]:
     """Decide which bands of a cube are kept.
 
@@ -81,8 +80,6 @@ def choose_bands(
         What messages call the file.
     wavelengths_nm
         Centres (C,) in the file's order, or None where they are not known.
-    fills
-        Values that mean "missing" besides the file's own.
 
     Returns
     -------
@@ -118,7 +115,7 @@ def choose_bands(
     if left_out := sorted(wanted & bad - named):
         notes.append(f"{name}: bands {in_words(left_out)}, which the file calls bad, are left out")
     if not (choice.everything or named):
-        empty = [band for band in kept if _all_missing(cube, band, fills)]
+        empty = [band for band in kept if _all_missing(cube, band)]
         if empty and len(empty) < len(kept):
             kept = [band for band in kept if band not in empty]
             notes.append(f"{name}: bands {in_words(empty)} hold no value at all and are left out")
@@ -132,32 +129,14 @@ def in_words(bands: Sequence[int]) -> str:
     return re.sub(r"\[(\d+), (\d+)\]", r"\1-\2", band_list(bands)).strip("[]").replace(" ", "")
 
 
-def missing_in(cube: Cube, bands: Sequence[int], fills: Sequence[float] = ()) -> np.ndarray | None:
-    """Where a pixel is missing in one of these bands (H, W), by the file's words or by the values `fills`; or None.
-
-    Fill values are numbers as the file stores them, before its gains.
-    """
-    missing = cube.missing_in(bands)
-    if not fills:
-        return missing
-    missing = np.zeros(cube.array.shape[1:], bool) if missing is None else missing
-    for fill in fills:
-        for band in bands:
-            if cube.gain is None or cube.offset is None:
-                missing |= is_nodata(cube.array[band], fill)
-            else:  # which rounded what the file stores
-                missing |= np.isclose(cube.array[band], fill * cube.gain[band] + cube.offset[band], rtol=1e-6, atol=0)
-    return missing if missing.any() else None
-
-
 def band_maxima(cube: Cube, bands: Sequence[int], missing: np.ndarray | None) -> np.ndarray:
     """Largest value of each of these bands (C, 1, 1) at pixels that are not missing, in the cube's own type."""
     valid = (cube.array[band] if missing is None else cube.array[band][~missing] for band in bands)
     return np.stack([np.fmax.reduce(values, axis=None) for values in valid])[:, None, None]
 
 
-def _all_missing(cube: Cube, band: int, fills: Sequence[float]) -> bool:
-    if cube.nodata is None and not fills and cube.array.dtype.kind != "f":
+def _all_missing(cube: Cube, band: int) -> bool:
+    if not cube.marks and cube.array.dtype.kind != "f":
         return False
-    missing = missing_in(cube, [band], fills)
+    missing = cube.missing_in([band])
     return missing is not None and bool(missing.all())

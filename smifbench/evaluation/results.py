@@ -159,7 +159,7 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
     Returns
     -------
     str
-        A leaderboard of PSNR and SAM for each protocol, and what was not run.
+        A leaderboard of PSNR and SAM for each protocol, what was not run, and where pixels are missing.
     list of str
         A line for each run that failed: its message and its log. `RETRY` says how to try again.
 
@@ -178,7 +178,19 @@ def summary(metrics_csv: str | Path) -> tuple[str, list[str]]:
     if (df["status"] == "not run").all():
         raise UserError("; ".join(not_run))
     failed = df[df["status"] == "failed"].drop_duplicates([*CELL, "seed"])
-    return "\n\n".join(tables + not_run), [_failure(row, Path(metrics_csv).parent) for row in failed.itertuples()]
+    text = "\n\n".join(tables + not_run + _gaps(df))
+    return text, [_failure(row, Path(metrics_csv).parent) for row in failed.itertuples()]
+
+
+def _gaps(df: pd.DataFrame) -> list[str]:
+    """Sentences on the scenes with missing pixels."""
+    scenes = df[df["pixels_missing"] > 0].drop_duplicates(["dataset", "scene"])
+    return [
+        f"note: {row.dataset}/{row.scene} has {row.pixels_missing:.0f} missing pixels, which no metric counts; every "
+        "method saw values filled in there from their neighbours, so its result elsewhere may differ from that of a "
+        "whole scene; state regions without them where that must not be"
+        for row in scenes.itertuples()
+    ]
 
 
 def _failure(row: Any, results: Path) -> str:

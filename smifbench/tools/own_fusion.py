@@ -5,6 +5,7 @@ Photogrammetric Engineering & Remote Sensing 63(6):691-699, 1997): both images a
 the LR-HSI is what the network learns to restore. Then it fuses the pair itself.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,6 @@ from tqdm import tqdm
 
 from smifbench import metrics, plugins
 from smifbench.data.cubes.content import band_list
-from smifbench.data.cubes.reading import files_of
 from smifbench.data.cubes.writing import check_output, check_suffix, write_cube
 from smifbench.data.missing import blocks_with_missing
 from smifbench.data.own_pair import OwnPair
@@ -189,11 +189,7 @@ def fuse_pair(pair: OwnPair, method: str, output: str | Path, choices: Choices) 
         "wavelengths_nm": None if pair.wavelengths_nm is None else pair.wavelengths_nm.tolist(),
         "code": code_id(*plugins.sources("methods", method)),
     }
-    about["notes"] = [
-        *pair.notes,
-        *doubts,
-        *write_cube(output, result),
-    ]
+    about["notes"] = [*pair.notes, *_tell_missing(pair, usable, training), *doubts, *write_cube(output, result)]
     write_json(output.with_suffix(".json"), about)
     return about
 
@@ -233,6 +229,26 @@ def _describe_missing(about: Mapping) -> list[str]:
     return [
         f"missing pixels: {found['hsi']} of the HSI, {found['msi']} of the MSI; the result's {about['pixels_missing']} "
         f"pixels on their ground are written as {found['written_as']}, and no number here counts them"
+    ]
+
+
+def _tell_missing(pair: OwnPair, usable: np.ndarray | None, training: Mapping) -> list[str]:
+    """Say which pixels are missing by which value, what that does to the others, and how to be free of it."""
+    if usable is None:
+        return []
+    images = (("HSI", pair.hsi, pair.hsi_missing), ("MSI", pair.msi, pair.msi_missing))
+    found = [
+        f"{missing.sum()} of {missing.size} pixels of the {name} are missing ({cube.missing_mark or 'beyond it'})"
+        for name, cube, missing in images
+        if missing is not None
+    ]
+    trained = "steps" in training
+    learned = "all estimates and the weights" if trained else "all estimates"
+    other = ", or give --weights of a network trained on whole images" * trained
+    return [
+        f"{' and '.join(found)}: {learned} come from the {np.count_nonzero(usable)} of {usable.size} LR pixels that "
+        "see none of them, and the method saw values filled in there, so the other pixels may differ from those of a "
+        f"whole pair; crop both files to ground without missing pixels where that must not be{other}"
     ]
 
 
@@ -360,11 +376,24 @@ def _weights(
 def refuse_harm(output: Path, pair: OwnPair, others: Sequence[str | Path | None]) -> None:
     """Refuse an output that would replace a file that was read, or that would not be found again beside its header."""
     check_output(output, pair.files)
-    read = [*(file for path in pair.files for file in files_of(path)), *(Path(str(other)) for other in others if other)]
-    for path in (output, *(output.with_suffix(suffix) for suffix in (".hdr", ".json", ".safetensors"))):
+    read = [*pair.files, *(Path(str(other)) for other in others if other)]
+    beside = [output.with_suffix(suffix) for suffix in (".json", ".safetensors")]
+    for path in (output, output.with_suffix(".hdr"), *beside):
         for source in read:
             if path.exists() and source.exists() and path.samefile(source):
                 raise UserError(f"{source} is an input and would be replaced; write to another name than {output}")
+    for path in beside:
+        if path.exists() and not _written_here(beside[0]):
+            raise UserError(f"{path} is there already and was not written by fuse; write to another name than {output}")
+
+
+def _written_here(path: Path) -> bool:
+    """Whether a JSON file is one that `fuse_pair` wrote."""
+    try:
+        about = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(about, dict) and {"result", "method", "operators"} <= about.keys()
 
 
 def _undefined(value: object) -> bool:

@@ -271,6 +271,32 @@ def test_missing_pixels_hold_their_neighbours_values_and_are_marked(tmp_path, va
     assert prepared["gaps", "own_test"][1]["pixels_missing"] == 1
 
 
+def test_products_are_data_sets_too(tmp_path, caplog):
+    """An image with the metadata of EnMAP beside it: gains, wavelengths and missing pixels are those of the product."""
+    stored = np.random.default_rng(0).integers(1, 6000, (3, 120, 32), dtype=np.int16)
+    stored[:, 3, 4] = -32768
+    image = tmp_path / "ENMAP01-____L2A-DT0000001-SPECTRAL_IMAGE.TIF"
+    write_cube(tmp_path / "image.tif", Cube(stored, None, None, None, 0, "made up", (), nodata=-32768.0))
+    (tmp_path / "image.tif").rename(image)
+    bands = "".join(
+        f"<bandID><wavelengthCenterOfBand>{nm}</wavelengthCenterOfBand><FWHMOfBand>90</FWHMOfBand>"
+        f"<GainOfBand>{gain}</GainOfBand><OffsetOfBand>0</OffsetOfBand></bandID>"
+        for nm, gain in ((450, 1e-4), (650, 2e-4), (550, 1e-4))
+    )
+    metadata = tmp_path / "ENMAP01-____L2A-DT0000001-METADATA.XML"
+    metadata.write_text(f"<x><bandCharacterisation>{bands}</bandCharacterisation></x>")
+    dataset = build(path=str(image), response="nikon_d700", scale=2)
+    np.testing.assert_array_equal(dataset.wavelengths_nm(Path()), [450, 550, 650])
+    assert dataset.sources()[:2] == [metadata, image]
+    train = dataset.read(Path(), "own_train")
+    expected = stored[[0, 2, 1]] * np.array([1e-4, 1e-4, 2e-4])[:, None, None] / 2
+    there = ~dataset.missing(Path(), "own_train")
+    assert np.argwhere(~there).tolist() == [[3, 4]]
+    np.testing.assert_allclose(train[:, there], expected[:, :32][:, there], rtol=1e-5)
+    assert "the value -32768 stands for missing at 1 of 3840 pixels" in caplog.text
+    assert "gains 0.0001 .. 0.0002 and offsets 0 of the file are applied" in caplog.text
+
+
 def test_a_region_without_any_value_is_refused(tmp_path):
     np.save(tmp_path / "cube.npy", np.where(np.arange(120)[:, None] < 80, 0.5, np.nan) * np.ones((3, 120, 32)))
     nm = {"start": 450, "step": 100}

@@ -410,6 +410,13 @@ def test_a_failures_log_is_that_of_the_step_that_failed(status, step, write):
     assert f"see {folder}/logs/{step}/cave" in results.summary(folder / "metrics.csv")[1][0]
 
 
+def test_missing_pixels_are_told_once_for_a_scene(write):
+    rows = [row(pixels_missing=12), row(method="gsa", pixels_missing=12), row(scene="s2", pixels_missing=0)]
+    text, _ = results.summary(write(rows) / "metrics.csv")
+    assert text.count("missing pixels") == 1
+    assert "has 12 missing pixels, which no metric counts; every method saw values filled in" in text
+
+
 def test_a_table_from_before_a_column_was_added_is_read(write):
     path = write([row()]) / "metrics.csv"
     pd.read_csv(path).drop(columns=list(columns.LATER_COLUMNS)).to_csv(path, index=False)

@@ -42,6 +42,7 @@ FIELDS = {
     "fwhm": st.sampled_from(["{10, 10}", "{", "}", "10"]),
     "data ignore value": st.sampled_from(["0", "255", "-9999", "1e39", "nan", "{1}", "none"]) | HOSTILE_NUMBERS,
     "data gain values": st.sampled_from(["{0.5, 0.25, 2}", "{1, 1, 1}", "{0, 1, 1}", "{1e308, 1, 1}", "{2}", "x"]),
+    "reflectance scale factor": st.sampled_from(["10000", "1", "0.5", "0", "{10000}"]) | HOSTILE_NUMBERS,
     "data offset values": st.sampled_from(["{0, -1, 10}", "{0, 0, 0}", "{nan, 0, 0}", "{}"]),
     "map info": st.sampled_from(
         [

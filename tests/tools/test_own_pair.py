@@ -321,6 +321,38 @@ def test_missing_pixels_are_told(truth, tmp_path, capsys):
     assert np.isnan(read_cube(tmp_path / "b.tif").array[:, 70:, 140:]).all()
 
 
+def test_what_missing_pixels_do_to_the_others_is_told_with_value_count_and_remedy(truth, tmp_path, capsys):
+    """A network that is trained on fewer pixels of the pair may lose a decibel on the others."""
+    _, nm, _, pair = truth
+    hsi, msi = counts(pair.lr_hsi), counts(pair.hr_msi)
+    hsi[:, :6, :10], msi[:, 70:, 140:] = -9999, 0
+    save(tmp_path / "h.hdr", hsi, nm, nodata=-9999)
+    save(tmp_path / "m.hdr", msi)
+    for method, options, remedy in (("gsa", [], "crop both files"), ("ssr_net", ["--train", 1], "give --weights")):
+        out = tmp_path / f"{method}.hdr"
+        assert run(tmp_path, out, method, "h.hdr", "m.hdr", "--msi-missing", 0, *options) == 0
+        (told,) = [note for note in json.loads(out.with_suffix(".json").read_text())["notes"] if "filled in" in note]
+        assert "60 of 720 pixels of the HSI are missing (the value -9999)" in told
+        assert "40 of 11520 pixels of the MSI are missing (the value 0)" in told
+        assert remedy in told
+        assert f"note: {told}" in capsys.readouterr().out
+
+
+def test_missing_values_are_named_as_the_file_stores_them(truth, source, tmp_path, capsys):
+    """By the gains, 65535 becomes a value that no user can know, and 1000 becomes 0."""
+    _, nm, _, pair = truth
+    calibration = {"gain": np.full(40, 1e-4), "offset": np.full(40, -0.1), "stored": np.dtype("i2")}
+    image = pair.lr_hsi.astype(np.float32)
+    image[:, 3, 4] = -0.1 - 0.9999  # -9999 as stored
+    save(tmp_path / "h.hdr", image, nm, HSI_PLACE, **calibration)
+    assert run(tmp_path, tmp_path / "a.tif", "gsa", "h.hdr", source / "msi.img") == 2
+    assert_one_sentence(capsys, "say --hsi-missing=-9999")
+    assert run(tmp_path, tmp_path / "a.tif", "gsa", "h.hdr", source / "msi.img", "--hsi-missing=-9999") == 0
+    fused = read_cube(tmp_path / "a.tif")
+    assert (fused.missing.sum(), fused.nodata) == (16, -9999)
+    assert "1 of 720 pixels of the HSI are missing (the value -9999)" in capsys.readouterr().out
+
+
 def test_a_network_is_trained_around_missing_pixels(truth, tmp_path):
     _, nm, _, pair = truth
     hsi = counts(pair.lr_hsi)
@@ -405,7 +437,16 @@ def test_an_output_replaces_no_weights(truth, source, tmp_path, capsys):
     assert_one_sentence(capsys, "a.safetensors is an input")
 
 
-def test_gains_of_the_file_are_undone_in_the_result(truth, source, tmp_path):
+@pytest.mark.parametrize("name", ["a.json", "a.safetensors"])
+def test_a_file_beside_the_output_that_is_not_of_fuse_is_never_replaced(source, tmp_path, capsys, name):
+    (tmp_path / name).write_text('{"mine": 1}')
+    assert run(source, tmp_path / "a.hdr") == 2
+    assert_one_sentence(capsys, f"{name} is there already and was not written by fuse")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert run(source, tmp_path / "b.hdr") == run(source, tmp_path / "b.hdr") == 0
+
+
+def test_gains_of_the_file_are_undone_in_the_result(truth, source, tmp_path, capsys):
     scene, nm, _, pair = truth
     gain, offset = np.linspace(1e-4, 3e-4, 40), np.full(40, -0.1)
     stored = {"gain": gain, "offset": offset, "stored": np.dtype("u2")}
@@ -415,3 +456,16 @@ def test_gains_of_the_file_are_undone_in_the_result(truth, source, tmp_path):
     assert fused.stored == np.uint16
     np.testing.assert_allclose(fused.gain, gain)
     assert metrics.psnr(scene, fused.array) > 41.5
+    told = f"{tmp_path / 'h.hdr'}: gains 0.0001 .. 0.0003 and offsets -0.1 of the file are applied"
+    assert told in json.loads((tmp_path / "a.json").read_text())["notes"]
+    assert f"note: {told}" in capsys.readouterr().out
+
+
+def test_a_scale_factor_changes_neither_the_result_nor_its_units(truth, source, tmp_path):
+    _, nm, _, pair = truth
+    save(tmp_path / "h.hdr", counts(pair.lr_hsi), nm, HSI_PLACE, words={"reflectance scale factor": "10000"})
+    assert run(tmp_path, tmp_path / "a.hdr", "gsa", "h.hdr", source / "msi.img") == 0
+    assert run(source, tmp_path / "b.hdr") == 0
+    assert "reflectance scale factor = 10000" in (tmp_path / "a.hdr").read_text()
+    a, b = (np.fromfile(tmp_path / f"{name}.img", "<i2").astype(int) for name in "ab")
+    assert np.abs(a - b).max() <= 1

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from smifbench.data.cubes.content import Grid, as_key, band_list
-from smifbench.data.cubes.reading import Cube, read_cube, row_blocks
+from smifbench.data.cubes.products import read_product
+from smifbench.data.cubes.reading import Cube, row_blocks
 from smifbench.system.files import replacing
 
 PSEUDO_COLOUR_NM = (640, 550, 460)
@@ -66,7 +67,7 @@ def inspect(
     Parameters
     ----------
     path, variable, band_axis, shape, ask
-        As in `smifbench.data.cubes.reading.read_cube`.
+        As in `smifbench.data.cubes.products.read_product`.
     png
         Where to write a quick look: red, green and blue from the bands nearest 640, 550 and 460 nm, or from three
         spread bands; each stretched between its 2nd and 98th percentile, missing pixels in magenta, pixels skipped
@@ -83,7 +84,7 @@ def inspect(
     UserError
         When the file holds no cube that can be read, or the PNG cannot be written.
     """
-    cube = read_cube(path, variable, band_axis, shape=shape, ask=ask)
+    cube = read_product([path], variable, band_axis, shape=shape, ask=ask)
     bands, height, width = cube.array.shape
     found = _measure(cube)
     seen = [band for band in cube.good_bands if found.values[band]]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smifbench.data.cubes.band_metadata import with_band_metadata
 from smifbench.data.cubes.content import LARGEST_EXPANSION, Content, Grid, Wanted, check_claim, map_values, pick
 from smifbench.data.cubes.header import (
     AXES,
@@ -73,7 +74,7 @@ def read_envi(path: Path, wanted: Wanted) -> Content:
 
 def read_raster(path: Path, wanted: Wanted) -> Content:
     """Read a raster that is no ENVI image; words of an ENVI header beside it that fits are used."""
-    content = _read(path, DRIVERS[path.suffix.lower()], wanted)
+    content = with_band_metadata(path, _read(path, DRIVERS[path.suffix.lower()], wanted))
     header = sidecar_of(path)
     if header is None:
         return content
@@ -337,8 +338,9 @@ def _with_words(content: Content, words: Mapping[str, str]) -> Content:
         if centres:
             notes.append("the wavelengths are those in the names of the bands")
     kept = {key: words[key] for key in KEPT if words.get(key)}
-    told = {key: words[key] for key in ("data ignore value", "reflectance scale factor") if key in words}
-    notes += [f"the header states {key} {text[:40]}" for key, text in told.items()]
+    ignored = words.get("data ignore value")
+    if ignored and content.nodata is None:
+        notes.append(f"the header's data ignore value {ignored[:40]} is none that its type can hold")
     return content._replace(
         wavelengths=centres,
         unit=unit,

@@ -1,4 +1,4 @@
-"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, or a raster that GDAL knows.
+"""Reads a hyperspectral cube from a file, bands first: NumPy, MATLAB, HDF5 products, or a raster that GDAL knows.
 
 The readers of the formats are the modules beside this one; here is what follows from the array and the words that they
 find: which axis holds the bands, where these lie in nanometres, which pixels are missing, and gains applied.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from smifbench.data.cubes.band_metadata import metadata_of
 from smifbench.data.cubes.content import (
     Content,
     Grid,
@@ -22,11 +23,19 @@ from smifbench.data.cubes.content import (
     is_nodata,
     refuse_disguised,
 )
-from smifbench.data.cubes.header import files_beside, header_of, is_header
+from smifbench.data.cubes.hdf5_products import read_emit, read_prisma
+from smifbench.data.cubes.header import files_beside, header_of, is_header, number
 from smifbench.data.cubes.matlab import read_mat
 from smifbench.data.cubes.npy import read_npy, read_npz
 from smifbench.data.cubes.raster import DRIVERS, read_envi, read_raster, sidecar_of
 from smifbench.errors import UserError
+
+CONVERTERS = {
+    ".h5": "hytools converts products of NEON to ENVI",
+    ".hdf": "gdal_translate converts its images to GeoTIFF",
+    ".zip": "unpack it",
+}
+"""What makes files that can be read out of products that cannot."""
 
 Reader = Callable[[Path, Wanted], Content]
 
@@ -37,6 +46,8 @@ READERS: dict[str, tuple[str, Reader]] = {
     ".hdr": ("an ENVI image", read_envi),
     ".tif": ("a TIFF", read_raster),
     ".tiff": ("a TIFF", read_raster),
+    ".he5": ("a product of PRISMA", read_prisma),
+    ".nc": ("a product of EMIT", read_emit),
 }
 """Formats by suffix: what messages call them, and their reader."""
 
@@ -55,6 +66,9 @@ NM_PER_UNIT = {
 """Spellings of the units of length."""
 
 BLOCK_VALUES = 2**22
+
+SCALE_FACTOR = "reflectance scale factor"
+"""The word of an ENVI header, and of a TIFF's tags made of one, for what stored numbers are divided by."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +94,14 @@ class Cube:
         Where the image lies on the ground, or None.
     nodata
         Number that stands for a missing value in the file (before gains), or None.
+    fills
+        Numbers that the user says stand for one, too, as the file stores them (before gains).
     mask
         (H, W), True where the file's own mask calls a pixel missing, or None where it has no mask.
     gain, offset
         (C,), both or neither: `array` is the stored number times gain plus offset.
+    by_factor
+        Whether the gains are no more than the `reflectance scale factor` among the words.
     stored
         Type of the numbers in the file; None is that of `array`.
     bad_bands
@@ -103,9 +121,11 @@ class Cube:
     notes: tuple[str, ...]
     grid: Grid | None = None
     nodata: float | None = None
+    fills: tuple[float, ...] = ()
     mask: np.ndarray | None = None
     gain: np.ndarray | None = None
     offset: np.ndarray | None = None
+    by_factor: bool = False
     stored: np.dtype | None = None
     bad_bands: tuple[int, ...] | None = None
     band_names: tuple[str, ...] = ()
@@ -116,6 +136,20 @@ class Cube:
         """Numbers of the bands that the file does not call bad."""
         return [band for band in range(len(self.array)) if band not in (self.bad_bands or ())]
 
+    @property
+    def marks(self) -> tuple[float, ...]:
+        """Stored numbers that stand for a missing value, by the file's words or the user's."""
+        stated = () if self.nodata is None else (self.nodata,)
+        return tuple(dict.fromkeys((*stated, *self.fills)))
+
+    @property
+    def missing_mark(self) -> str:
+        """What stands for a missing pixel, in words: `the value -9999 or NaN`."""
+        words = [f"the value {mark:g}" for mark in self.marks]
+        words += ["the file's mask"] * (self.mask is not None)
+        words += ["NaN"] * (self.array.dtype.kind == "f" and self.gain is None and not any(map(math.isnan, self.marks)))
+        return " or ".join(words)
+
     @cached_property
     def missing(self) -> np.ndarray | None:
         """Pixels missing in one of the good bands, as of `missing_in`."""
@@ -124,10 +158,11 @@ class Cube:
     def missing_in(self, bands: Sequence[int]) -> np.ndarray | None:
         """Return where a pixel is missing in one of these bands, (H, W), or None where every pixel is there.
 
-        Missing is what the mask says, the no-data value and what is no finite number. Goes through the file in slabs.
+        Missing is what the mask says, the no-data value, what the user says and what is no finite number. Goes through
+        the file in slabs.
         """
         missing = np.zeros(self.array.shape[1:], bool) if self.mask is None else self.mask.copy()
-        if self.nodata is not None or self.array.dtype.kind == "f":
+        if self.marks or self.array.dtype.kind == "f":
             top = 0
             for block in row_blocks(self.array):
                 rows = slice(top, top + block.shape[1])
@@ -158,8 +193,8 @@ class Cube:
     def unusable(self, values: np.ndarray) -> np.ndarray:
         """Return where values out of `array` are no finite number or the no-data value; the mask is another matter."""
         unusable = np.zeros(values.shape, bool) if values.dtype.kind != "f" else ~np.isfinite(values)
-        if self.nodata is not None and self.gain is None:  # with gains it is NaN already
-            unusable |= is_nodata(values, self.nodata)
+        for mark in self.marks if self.gain is None else ():  # with gains they are NaN already
+            unusable |= is_nodata(values, mark)
         return unusable
 
 
@@ -170,6 +205,7 @@ def read_cube(
     bands: int | None = None,
     *,
     shape: tuple[int, int] | None = None,
+    fills: Sequence[float] = (),
     ask: Callable[[str], str] = as_key,
 ) -> Cube:
     """Read or map the cube of a file.
@@ -177,8 +213,8 @@ def read_cube(
     Parameters
     ----------
     path
-        A `.npy`, `.npz` or `.mat` (v5 to v7.3) file, a GeoTIFF or other raster of GDAL's, or the header or the data
-        file of an ENVI image.
+        A `.npy`, `.npz` or `.mat` (v5 to v7.3) file, a GeoTIFF or other raster of GDAL's, the header or the data file
+        of an ENVI image, a `.he5` of PRISMA or a `.nc` of EMIT.
     variable
         Which variable of a `.npz` or `.mat`, fields of structures as `hsi.Data`, or which series (counted from "0") of
         a TIFF; None takes the only one with three axes.
@@ -190,6 +226,8 @@ def read_cube(
         Number of wavelengths known from elsewhere, in place of those in the file.
     shape
         Rows and columns of a matrix of pixels, where variables such as `nRow` and `nCol` do not state them.
+    fills
+        Numbers that stand for a missing value besides the declared one, as the file stores them.
     ask
         Turns the name of one of these options, for messages, into what the user can type.
 
@@ -214,42 +252,48 @@ def read_cube(
     centres, widths, complaint = _wavelengths(content, len(array))
     notes = [reason, *content.notes, complaint]
     if content.bad_bands:
-        listed = band_list(content.bad_bands)
-        notes.append(f"the header marks bad bands: {ask('drop_bands')}: {listed}")
+        option = ask("drop_bands")
+        notes.append(f"the header marks bad bands{f': {option}:' if option else ''} {band_list(content.bad_bands)}")
     if content.nodata is not None:
         notes.append(f"the value {content.nodata:g} stands for missing")
-    stored = array.dtype.newbyteorder("=")
-    if content.gain is not None and content.offset is not None:
-        notes.append(f"gains {_extent(content.gain)} and offsets {_extent(content.offset)} of the file are applied")
-        array = _decoded(path, array, content.gain, content.offset, content.nodata)
-    return Cube(
-        array,
-        centres,
-        widths,
-        content.variable,
-        axis,
-        content.format,
-        tuple(filter(None, notes)),
-        content.grid,
-        content.nodata,
-        content.mask,
-        content.gain,
-        content.offset,
-        stored,
-        None if content.bad_bands is None else tuple(band for band in content.bad_bands if band < len(array)),
-        content.band_names,
-        content.words,
+    gain, offset, told = _gains(path, content, len(array))
+    notes.append(told)
+    cube = Cube(
+        array=array,
+        wavelengths_nm=centres,
+        bandwidths_nm=widths,
+        variable=content.variable,
+        band_axis=axis,
+        format=content.format,
+        notes=tuple(filter(None, notes)),
+        grid=content.grid,
+        nodata=content.nodata,
+        fills=tuple(fills),
+        mask=content.mask,
+        by_factor=content.gain is None and gain is not None,
+        stored=array.dtype.newbyteorder("="),
+        bad_bands=None if content.bad_bands is None else tuple(b for b in content.bad_bands if b < len(array)),
+        band_names=content.band_names,
+        words=content.words,
     )
+    return cube if gain is None or offset is None else with_gains(path, cube, gain, offset)
+
+
+def with_gains(path: Path, cube: Cube, gain: np.ndarray, offset: np.ndarray) -> Cube:
+    """Apply gains and offsets (C,) to a cube as stored; `path` is what messages name."""
+    array = _decoded(path, cube.array, gain, offset, cube.marks)
+    told = f"gains {_extent(gain)} and offsets {_extent(offset)} of the file are applied"
+    return replace(cube, array=array, gain=gain, offset=offset, notes=(*cube.notes, told))
 
 
 def files_of(path: str | Path) -> list[Path]:
-    """Return the files that hold the cube `path`: itself, and an ENVI header or data file that belongs to it."""
+    """Return the files that hold the cube `path`: itself, and headers, data and metadata files that belong to it."""
     path = Path(path).expanduser()
     read = _reader(path)[1]
     if read is read_envi:
         return list(files_beside(path))
-    header = sidecar_of(path) if read is read_raster else None
-    return [path] if header is None else [header, path]
+    beside = (sidecar_of(path), metadata_of(path)) if read is read_raster else ()
+    return [*filter(None, beside), path]
 
 
 def nanometres(wavelengths: Sequence[float | str], unit: str | None = None) -> np.ndarray:
@@ -296,8 +340,8 @@ def full_scale(array: np.ndarray, path: str | Path) -> float:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Apply gains and offsets to (C, H, W); what is missing becomes NaN."""
+def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray, marks: Sequence[float]) -> np.ndarray:
+    """Apply gains and offsets to (C, H, W); stored numbers that stand for missing become NaN."""
     dtype = np.dtype(np.float32 if array.dtype.itemsize <= 2 or array.dtype.str[1:] == "f4" else np.float64)
     check_claim(path, array.size, dtype.itemsize, array.nbytes)
     values = np.empty(array.shape, dtype)
@@ -305,9 +349,30 @@ def _decoded(path: Path, array: np.ndarray, gain: np.ndarray, offset: np.ndarray
     for block in row_blocks(array):
         rows = slice(top, top := top + block.shape[1])
         np.add(block * gain[:, None, None], offset[:, None, None], out=values[:, rows], casting="same_kind")
-        if nodata is not None:
-            values[:, rows][is_nodata(block, nodata)] = np.nan
+        for mark in marks:
+            values[:, rows][is_nodata(block, mark)] = np.nan
     return values
+
+
+def _gains(path: Path, content: Content, bands: int) -> tuple[np.ndarray | None, np.ndarray | None, str | None]:
+    """Gains and offsets (C,) that the file states in any way, and a sentence on them."""
+    factor = scale_factor(path, content.words)
+    if content.gain is None or content.offset is None:
+        if factor == 1:
+            return None, None, None
+        return np.full(bands, 1 / factor), np.zeros(bands), f"the file's {SCALE_FACTOR} is {factor:g}"
+    besides = factor != 1 and not np.allclose(content.gain * factor, 1)
+    told = f"the file's {SCALE_FACTOR} {factor:g} is not applied besides its gains" if besides else None
+    return content.gain, content.offset, told
+
+
+def scale_factor(path: Path, words: Mapping[str, str]) -> float:
+    """What stored numbers are to be divided by, as the words of a file say; 1 where they say nothing."""
+    stated = words.get(SCALE_FACTOR, "1")
+    factor = number(stated)
+    if factor is None or not 0 < factor < math.inf:
+        raise UserError(f"{path}: the {SCALE_FACTOR} is '{stated[:40]}'; correct it to a number above 0")
+    return factor
 
 
 def _extent(values: np.ndarray) -> str:
@@ -319,6 +384,8 @@ def _reader(path: Path) -> tuple[str, Reader]:
     if not path.is_file():
         raise UserError(f"there is no file {path}" + ("; it is a folder, name a file in it" * path.is_dir()))
     suffix = path.suffix.lower()
+    if suffix in CONVERTERS:
+        raise UserError(f"{path} is a product that is not read here; {CONVERTERS[suffix]}")
     of_numbers = suffix not in (".tif", ".tiff", ".jp2", ".j2k", ".vrt")  # a header there is no more than beside it
     if suffix not in (".npy", ".npz", ".mat", ".hdr") and of_numbers and _has_envi_header(path):
         return READERS[".hdr"]
@@ -385,13 +452,13 @@ def _wavelengths(content: Content, bands: int) -> tuple[np.ndarray | None, np.nd
 
 def _numbers(values: Sequence[float | str], what: str) -> np.ndarray:
     numbers = []
-    for number, value in enumerate(values, 1):
+    for at, value in enumerate(values, 1):
         try:
             numbers.append(float(value))
         except (TypeError, ValueError):
             numbers.append(math.nan)
         if not math.isfinite(numbers[-1]):
-            raise UserError(f"{what} {number} is '{str(value)[:40]}'; make it a finite number")
+            raise UserError(f"{what} {at} is '{str(value)[:40]}'; make it a finite number")
     return np.array(numbers)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from smifbench.data.cubes.content import is_nodata
 from smifbench.data.cubes.header import DATA_SUFFIXES, FOUND_SUFFIXES, TYPES, header_of, is_header, read_words
 from smifbench.data.cubes.raster import gdal
-from smifbench.data.cubes.reading import Cube, files_of
+from smifbench.data.cubes.reading import Cube
 from smifbench.errors import UserError
 from smifbench.system.files import replacing, write_text
 
@@ -37,20 +37,18 @@ def check_suffix(path: Path) -> None:
         raise UserError(f"{path} is of no known format; give it one of the suffixes {' '.join(SUFFIXES)}")
 
 
-def check_output(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+def check_output(path: str | Path, read: Iterable[Path] = ()) -> None:
     """Raise UserError where writing a cube to `path` would harm: before any work is done.
 
-    That is where it would replace one of the files of the inputs, or where files that lie there already would be taken
+    That is where it would replace one of the files that were read, or where files that lie there already would be taken
     for its data, its header or its mask when it is read again.
     """
     path = Path(path).expanduser()
     check_suffix(path)
     written = _written(path)
-    for source in inputs:
-        for file in files_of(source):
-            for target in written:
-                if target.exists() and target.samefile(file):
-                    raise UserError(f"{target} is an input and would be replaced; write to another name than {path}")
+    for target in written:
+        if _same(target, read):
+            raise UserError(f"{target} is an input and would be replaced; write to another name than {path}")
     if path.suffix.lower() in ENVI_SUFFIXES:
         header, data = written
         in_the_way = [header.with_suffix(""), data.with_name(f"{data.name}.hdr"), data.with_name(f"{data.name}.HDR")]
@@ -174,7 +172,7 @@ def _written(path: Path) -> list[Path]:
 
 
 def _same(file: Path, others: Iterable[Path]) -> bool:
-    return any(other.exists() and other.samefile(file) for other in others)
+    return file.exists() and any(other.exists() and other.samefile(file) for other in others)
 
 
 def _write_variables(path: Path, variables: dict[str, Any]) -> None:
@@ -256,7 +254,8 @@ def _write_envi(path: Path, array: np.ndarray, nodata: float | None, cube: Cube)
         words = read_words(of_gdal)
         of_gdal.unlink()
         temporary.with_name(f"{temporary.name}.aux.xml").unlink(missing_ok=True)
-    write_text(header, "\n".join(["ENVI", *(f"{key} = {text}" for key, text in _header(words, nodata, cube)), ""]))
+    lines = [f"{key} = {text}" for key, text in _header(words, nodata, cube)]
+    write_text(header, "\n".join(["ENVI", *lines, ""]))
 
 
 def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[tuple[str, str]]:
@@ -268,7 +267,7 @@ def _header(words: Mapping[str, str], nodata: float | None, cube: Cube) -> list[
         lines |= {"wavelength units": "Nanometers", "wavelength": _braces(cube.wavelengths_nm)}
     if cube.bandwidths_nm is not None:
         lines["fwhm"] = _braces(cube.bandwidths_nm)
-    if cube.gain is not None and cube.offset is not None:
+    if cube.gain is not None and cube.offset is not None and not cube.by_factor:
         lines |= {"data gain values": _braces(cube.gain, 17), "data offset values": _braces(cube.offset, 17)}
     if cube.bad_bands is not None:
         lines["bbl"] = _braces(np.array([band not in cube.bad_bands for band in range(len(cube.array))], float))

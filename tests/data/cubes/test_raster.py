@@ -15,6 +15,7 @@ from rasterio.shutil import copy
 
 from smifbench import UserError
 from smifbench.data.cubes.reading import files_of, read_cube
+from smifbench.data.cubes.writing import write_cube
 
 PLACE = {"crs": "EPSG:32632", "transform": Affine(10, 0, 600000, 0, -10, 5320000)}
 
@@ -357,3 +358,67 @@ def test_an_image_of_which_next_to_nothing_is_stored(tmp_path):
         file.write(np.full((1, 256, 256), 9, np.uint16), window=((0, 256), (0, 256)))
     read = read_cube(tmp_path / "a.tif")
     assert (~read.missing).sum() == 256**2
+
+
+def test_a_scale_factor_divides_the_values_and_comes_back(tmp_path):
+    """20000 counts of a factor of 10000 are a reflectance of 2, and 20000 counts again in the file that is written."""
+    stored = cube_of("u2")
+    stored[0, 0, 0], stored[1, 2, 3] = 20000, 65535
+    words = {"reflectance_scale_factor": 10000, "data_ignore_value": 65535}
+    read = read_cube(write_envi(tmp_path / "in", stored, **words))
+    assert read.array.dtype == np.float32
+    assert read.array[0, 0, 0] == 2
+    np.testing.assert_allclose(read.array[:, 5], stored[:, 5] / 10000, rtol=1e-6)
+    assert np.isnan(read.array[1, 2, 3])
+    assert "the file's reflectance scale factor is 10000" in read.notes
+    assert "gains 0.0001 and offsets 0 of the file are applied" in read.notes
+    for name in ("out.hdr", "out.tif"):
+        write_cube(tmp_path / name, read)
+        again = read_cube(tmp_path / name)
+        assert (again.stored, again.nodata) == (np.uint16, 65535)
+        np.testing.assert_array_equal(again.array, read.array)
+    header = (tmp_path / "out.hdr").read_text()
+    assert "reflectance scale factor = 10000" in header
+    assert "gain" not in header
+    assert np.fromfile(tmp_path / "out.img", "<u2")[0] == 20000
+
+
+def test_gains_that_say_the_same_as_a_scale_factor_are_applied_once_and_both_come_back(tmp_path):
+    stored = cube_of("u2")
+    words = {"reflectance_scale_factor": 10000, "data_gain_values": braces([1e-4] * 6)}
+    read = read_cube(write_envi(tmp_path, stored, **words))
+    np.testing.assert_allclose(read.array, stored / 10000, rtol=1e-6)
+    write_cube(tmp_path / "out.hdr", read)
+    header = (tmp_path / "out.hdr").read_text()
+    assert "reflectance scale factor = 10000" in header
+    assert "data gain values" in header
+    np.testing.assert_array_equal(read_cube(tmp_path / "out.hdr").array, read.array)
+
+
+def test_gains_go_before_a_scale_factor_which_is_told(tmp_path):
+    stored = cube_of("u2")
+    words = {"reflectance_scale_factor": 10000, "data_gain_values": braces([0.5] * 6)}
+    read = read_cube(write_envi(tmp_path, stored, **words))
+    np.testing.assert_allclose(read.array, stored / 2)
+    assert any("reflectance scale factor 10000 is not applied besides its gains" in note for note in read.notes)
+    write_cube(tmp_path / "out.hdr", read)
+    np.testing.assert_array_equal(read_cube(tmp_path / "out.hdr").array, read.array)
+
+
+@pytest.mark.parametrize("factor", ["0", "-10000", "nan", "ten", "{10000, 1000}"])
+def test_a_scale_factor_that_is_none_is_refused(tmp_path, factor):
+    with pytest.raises(UserError, match=r"the reflectance scale factor is .* correct it to a number above 0"):
+        read_cube(write_envi(tmp_path, cube_of("u2"), reflectance_scale_factor=factor))
+
+
+@pytest.mark.parametrize("gains", [{}, {"data_gain_values": [1e-4] * 6, "data_offset_values": [-0.1] * 6}])
+@pytest.mark.parametrize("factor", [{}, {"reflectance_scale_factor": 10000}])
+def test_values_that_the_user_calls_missing_are_those_that_the_file_stores(tmp_path, gains, factor):
+    """1000 counts are 0 where the gain is 1e-4 and the offset -0.1; 999 and 1001 are there."""
+    stored = np.full((6, 20, 13), 1001, np.uint16)
+    stored[:, :5], stored[2, 7, 7], stored[2, 8, 8] = 999, 1000, 0
+    words = {key: braces(listed) for key, listed in gains.items()} | factor
+    read = read_cube(write_envi(tmp_path, stored, **words), fills=(1000.0,))
+    assert np.argwhere(read.missing).tolist() == [[7, 7]]
+    assert read.take([0, 1]).missing is None
+    assert np.argwhere(read_cube(tmp_path / "scene.hdr", fills=(1000, 0)).missing).tolist() == [[7, 7], [8, 8]]

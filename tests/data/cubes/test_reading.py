@@ -233,8 +233,8 @@ def test_envi_notes_what_a_user_should_know(tmp_path):
     more = {"bbl": braces([0, 1, 1, 0, 0, 1]), "data_ignore_value": -9999, "reflectance_scale_factor": 10000}
     notes = " ".join(read_cube(write_envi(tmp_path, cube_of(), **more)).notes)
     assert "drop_bands: [0, [3, 4]]" in notes
-    assert "data ignore value -9999" in notes
-    assert "reflectance scale factor 10000" in notes
+    assert "data ignore value -9999 is none that its type can hold" in notes
+    assert "the file's reflectance scale factor is 10000" in notes
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 
 from smifbench import UserError
 from smifbench.data.cubes.content import Grid
-from smifbench.data.cubes.reading import Cube, read_cube
+from smifbench.data.cubes.reading import Cube, files_of, read_cube
 from smifbench.data.cubes.writing import SUFFIXES, check_output, write_cube
 
 ARRAY = np.random.default_rng(0).integers(-300, 9000, (5, 9, 12), dtype=np.int16)
@@ -159,7 +159,7 @@ def test_an_output_that_is_an_input_is_refused(tmp_path, out):
     (tmp_path / "link.dat").symlink_to("scene.dat")
     (tmp_path / "link.hdr").symlink_to("scene.hdr")
     with pytest.raises(UserError):
-        check_output(tmp_path / out, [tmp_path / "scene.hdr", tmp_path / "other.npy"])
+        check_output(tmp_path / out, [*files_of(tmp_path / "scene.hdr"), tmp_path / "other.npy"])
 
 
 @pytest.mark.parametrize(
