@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -32,6 +33,9 @@ _Validator = jsonschema.validators.extend(
 
 WORDS = ("title", "licence", "homepage", "citation")
 """Options of a data set that name it in print and decide no value of it."""
+
+LONGEST_NAME = 200
+"""Letters of a folder's name; file systems take 255 bytes, and a temporary name is longer than the final one."""
 
 LARGEST_CONFIG = 100_000
 """Values in a config; only aliases of aliases make more."""
@@ -275,12 +279,18 @@ def _check_names(experiment: Experiment) -> None:
     from smifbench.degradation.protocol import get_protocol
 
     for name in experiment.datasets:
-        response = getattr(experiment.build_dataset(name), "response", None)
+        dataset = experiment.build_dataset(name)
+        response = getattr(dataset, "response", None)
         if isinstance(response, str):
             try:
                 load_response(response)
             except UserError as error:
                 raise UserError(f"datasets.{name}.response: {error}") from error
+        for scene in dataset.scenes():
+            if "/" in scene:
+                raise UserError(f"scene {scene} of {name} names a file, which takes no slash; rename it in the reader")
+    for id in [*experiment.protocols, *experiment.test_protocols]:
+        _check_folder(id)
     for name, id in product(experiment.datasets, [*experiment.protocols, *experiment.test_protocols]):
         dataset, protocol = experiment.build_dataset(name), get_protocol(id)
         if protocol.msi == "measured" and not dataset.brings_msi:
@@ -301,6 +311,16 @@ def _check_names(experiment: Experiment) -> None:
                 f"methods.{method}/{variant} states the option seed, which every run has from the experiment's seeds; "
                 "leave it out and list it under seeds"
             )
+
+
+def _check_folder(id: str) -> None:
+    """Refuse a protocol whose id can be no part of a path."""
+    version = id.partition("/")[2]
+    if not re.fullmatch(rf"[^/{{}}\x00-\x1f]{{1,{LONGEST_NAME}}}", version):
+        raise UserError(
+            f"protocol {id!r} names a folder, which takes no slash, brace or line break after its version and at most "
+            f"{LONGEST_NAME} letters; put a response's file, or a link to it, where snakemake runs, under a short name"
+        )
 
 
 def _check_tests(experiment: Experiment) -> None:
