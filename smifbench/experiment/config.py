@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -136,6 +137,28 @@ def load_experiment(path: str | Path) -> Experiment:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that do not exist are a ValueError
         raise UserError(f"config file {path} is not valid YAML: {error}") from error
     return check_experiment(config, str(path))
+
+
+def with_types(config: dict, given: Mapping) -> dict:
+    """Return a config with the types of YAML in what a command line has `given`.
+
+    Snakemake's `--config seeds=[0,1]` leaves everything within a list or mapping as text.
+    """
+    nested = {key: value for key, value in given.items() if isinstance(value, dict | list)}
+    return {key: _retyped(value, nested[key]) if key in nested else value for key, value in config.items()}
+
+
+def _retyped(value: object, given: object) -> object:
+    """Read again what of a value was given; a mapping that was given is only part of the one in the config."""
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {key: _retyped(item, given[key]) if key in given else item for key, item in value.items()}
+    if isinstance(value, list) and isinstance(given, list):
+        return [_retyped(item, item) for item in value]
+    try:
+        read = yaml.safe_load(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError):
+        return value
+    return read if read is None or isinstance(read, int | float) else value
 
 
 def check_experiment(config: dict, source: str = "config") -> Experiment:

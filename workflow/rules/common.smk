@@ -11,7 +11,7 @@ from smifbench import plugins
 from smifbench.dataset import DataSet
 from smifbench.degradation.protocol import get_protocol
 from smifbench.experiment.causes import digest
-from smifbench.experiment.config import WORDS
+from smifbench.experiment.config import WORDS, with_types
 from smifbench.experiment.inputs import (
     below,
     check_inputs,
@@ -26,7 +26,8 @@ from smifbench.experiment.inputs import (
 from smifbench.run import Run
 
 try:
-    EXPERIMENT = check_experiment(config, "the experiment's config")
+    given = workflow.config_settings.config
+    EXPERIMENT = check_experiment(with_types(config, given), "the experiment's config")
     check_inputs(EXPERIMENT)
 except UserError as error:
     raise WorkflowError(str(error)) from None
