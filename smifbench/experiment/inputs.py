@@ -16,7 +16,7 @@ from smifbench.places import PACKAGE, PUBLISHED, RESPONSES, ROOT
 from smifbench.system.identity import file_hash
 
 LARGE = 100_000_000
-"""Bytes of a file that is known by its size and time, as reading it whenever snakemake is called would take too long."""
+"""Bytes beyond which a file is known by its size and time, as reading it at every call would take too long."""
 
 SECOND = 1.0
 """By which a file may seem to come from the future: file systems round times."""
@@ -90,7 +90,7 @@ def check_inputs(experiment: Experiment) -> None:
         if changed > time.time() + SECOND:
             when = datetime.fromtimestamp(changed).strftime("%Y-%m-%d %H:%M:%S")
             raise UserError(
-                f"{path} was changed in the future, {when} by this machine's clock, so that whatever is made of it would "
+                f"{path} was changed in the future, {when} by this machine's clock, so that what is made of it would "
                 f"seem older; give it the present time: touch '{path}'"
             )
 
@@ -119,5 +119,7 @@ def _shipped(paths: Iterable[Path]) -> list[str]:
     files = sorted(map(os.path.relpath, paths))
     for file in files:
         if not os.path.isfile(file):
-            raise UserError(f"{file} is gone, which comes with the suite; get it back: git checkout {os.path.dirname(file)}")
+            raise UserError(
+                f"{file} comes with the suite and is gone; get it back: git checkout {os.path.dirname(file)}"
+            )
     return files

@@ -49,7 +49,7 @@ def _printed(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is gone, which comes with the suite; get it back: git checkout {path.parent}") from error
+        raise UserError(f"{path} comes with the suite and is gone; get it back: git checkout {path.parent}") from error
 
 
 def published_tflops(dataset: str, ratio: int, method: str) -> float:

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from workbench import copy_code, planned, snakemake, write_config
 
-from smifbench.run import Run
-
 pytestmark = pytest.mark.xdist_group("stale")
 
 PLAIN, CURVES = "block-gauss-s2/1", "block-gauss-s2/1+response=curves.csv"
@@ -145,8 +143,66 @@ def test_texts_and_printed_tables_reach_what_shows_them(bench, edited):
 KEYS = {
     "note": ("a caveat", SHOWN | {"describe": 1}),
     "reference": ("gsa", SHOWN | {"describe": 1}),
-    "recipe": ("paper", SHOWN | {"describe": 1, "train": 2, "fuse": 2, "score": 2, "collect": 1}),
-    "training": ({"patch": 16, "batch": 1, "steps": 3}, None),
-    "threads": (2, SHOWN | {"describe": 1, "train": 2, "fuse": 6, "score": 6, "collect": 1}),
-    "memory_gb": (8, SHOWN | {"describe": 1, "fuse": 6, "score": 6, "collect": 1}),
+    "training": ({"patch": 16, "batch": 1, "steps": 3}, {"describe": 1, "train": 2, "fuse": 2, "score": 2}),
+    "threads": (2, {"describe": 1, "train": 2, "fuse": 6, "score": 6}),
+    "memory_gb": (8, {"describe": 1, "fuse": 6, "score": 6}),
+    "seeds": ([1], {"describe": 1, "train": 2, "fuse": 6, "score": 6}),
+    "protocols": ([CURVES, PLAIN], COUNTED | {"describe": 1}),
+    "ratios": ([2], COUNTED | {"describe": 1, "degrade": 2, "train": 2, "fuse": 6, "score": 6}),
 }
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_the_config_reaches_what_it_decides(bench, key):
+    value, expected = KEYS[key]
+    write_config(bench, CONFIG | {key: value})
+    try:
+        jobs = planned_in(bench)
+    finally:
+        write_config(bench, CONFIG)
+    assert {rule: count for rule, count in jobs.items() if rule != "collect"} == SHOWN | expected
+
+
+METRICS = "results/tiny/metrics.csv"
+
+
+@pytest.mark.parametrize("targets", [(), ("--", METRICS)])
+def test_what_a_failed_job_has_removed_is_not_forgotten(bench, edited, targets):
+    """Of a file that is gone snakemake knows nothing more, neither what it was made of nor that it is stale."""
+    edited("curves.csv", b"500,1,0", b"500,0.5,0.1")
+    try:
+        status, output = snakemake(bench, "--", METRICS)
+        assert status != 0
+        assert "is damaged" in output, "the scenes are empty files"
+        (pairs,) = (bench / "data" / "pairs").glob("*/block-gauss-s2")
+        assert not (pairs / "1+response=curves.csv" / "x4").exists()
+        jobs = planned_in(bench, *targets)
+        assert {rule: jobs.get(rule) for rule in ("degrade", "train", "fuse", "score", "collect")} == {
+            **{"degrade": 1, "train": 1, "fuse": 3, "score": 3, "collect": 1}
+        }
+    finally:
+        for path in outputs(bench):
+            make_up(path)
+        edited("curves.csv", b"500,0.5,0.1", b"500,1,0")
+        snakemake(bench, "--touch", "--forceall")
+
+
+def test_what_users_read_is_made_again_where_it_is_gone(bench):
+    shutil.rmtree(bench / "results" / "tiny" / "tables")
+    try:
+        assert planned_in(bench) == {"tables": 1, "document": 1, "summary": 1, "all": 1}
+    finally:
+        make_up(bench / "results" / "tiny" / "tables")
+        snakemake(bench, "--touch", "--forceall")
+
+
+def test_results_without_a_record_of_how_they_were_made_are_told(bench):
+    records = bench / ".snakemake" / "metadata"
+    records.rename(bench / "away")
+    try:
+        output = snakemake(bench)[1]
+    finally:
+        shutil.rmtree(records)
+        (bench / "away").rename(records)
+    assert "results/tiny is here, but not snakemake's record of how it was made" in output
+    assert "snakemake --forceall" in output

@@ -33,6 +33,12 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = f"results/{EXPERIMENT.name}"
+if Path(RESULTS).is_dir() and not any(Path(".snakemake").glob("metadata/*")):
+    print(
+        f"smifbench: {RESULTS} is here, but not snakemake's record of how it was made, in .snakemake; edits of code and "
+        "config since then go unseen, so to be sure that all is up to date: snakemake --forceall",
+        file=sys.stderr,
+    )
 RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
 DATASET_OF = {EXPERIMENT.data_id(dataset): dataset for dataset in EXPERIMENT.datasets}
 ENVIRONMENT = "../../environment.yml"
