@@ -27,6 +27,8 @@ METHOD = '''
 """A method of the user's, with a module of its own, a package beside the config, and weights from elsewhere."""
 from smifbench.method import FusionMethod
 
+import own_package.blocks
+
 from ._own_layers import WIDTH
 
 class Mine(FusionMethod):
@@ -51,6 +53,8 @@ def bench(tmp_path_factory):
     copy_code(folder)
     (folder / "methods" / "mine.py").write_text(METHOD)
     (folder / "methods" / "_own_layers.py").write_text("WIDTH = 1\n")
+    (folder / "own_package").mkdir()
+    (folder / "own_package" / "blocks.py").write_text("DEPTH = 1\n")
     for name in ("own.csv", "curves.csv"):
         (folder / name).write_text(RESPONSE)
     (folder / "cubes").mkdir()
@@ -112,9 +116,10 @@ def test_a_response_in_a_protocols_id_makes_the_pairs_of_that_protocol_again(ben
 
 
 def test_files_of_a_method_fuse_and_train_it_alone_again(bench, edited):
-    edited("methods/_own_layers.py", b"WIDTH = 1", b"WIDTH = 2")
-    assert planned_in(bench) == SHOWN | COUNTED | {"fuse": 2, "score": 2, "collect": 1, "describe": 1}
-    edited("methods/_own_layers.py", b"WIDTH = 2", b"WIDTH = 1")
+    for file in ("methods/_own_layers.py", "own_package/blocks.py"):
+        edited(file, b" = 1", b" = 2")
+        assert planned_in(bench) == SHOWN | COUNTED | {"fuse": 2, "score": 2, "collect": 1, "describe": 1}
+        edited(file, b" = 2", b" = 1")
     weights = (bench / "weights.npz").read_bytes()
     edited("weights.npz", weights, weights + b"\0")
     assert planned_in(bench) == SHOWN | COUNTED | {"fuse": 2, "score": 2, "collect": 1}
