@@ -313,7 +313,7 @@ def _check_names(experiment: Experiment) -> None:
             if "/" in scene:
                 raise UserError(f"scene {scene} of {name} names a file, which takes no slash; rename it in the reader")
     for id in [*experiment.protocols, *experiment.test_protocols]:
-        _check_folder(id)
+        _check_folder(get_protocol(id).id)
     for name, id in product(experiment.datasets, [*experiment.protocols, *experiment.test_protocols]):
         dataset, protocol = experiment.build_dataset(name), get_protocol(id)
         if protocol.msi == "measured" and not dataset.brings_msi:
