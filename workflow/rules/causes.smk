@@ -8,6 +8,19 @@ def made_of(*parts):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def once(of):
+    """Ask only once for each run, or for the whole experiment, whatever the number of rules that want to know."""
+    known = {}
+
+    def asked(wildcards):
+        key = RUN.format(**vars(wildcards)) if hasattr(wildcards, "method") else ""
+        if key not in known:
+            known[key] = of(wildcards)
+        return known[key]
+
+    return asked
+
+
 @cache
 def raw_from(data):
     return made_of(contents(below(EXPERIMENT.options(DATASET_OF[data]))))
@@ -31,10 +44,12 @@ def images_from(dataset, protocol):
     return made_of(pairs_from(EXPERIMENT.data_id(dataset), protocol), code("degrade"))
 
 
+@once
 def trained_from(run):
     return made_of(images_from(run.dataset, run.protocol), contents(option_files(run)))
 
 
+@once
 def fused_from(run):
     if not plugins.method_class(run.method).trainable:
         return trained_from(run)
@@ -42,19 +57,23 @@ def fused_from(run):
     return made_of(trained_from(run), method_code("train")(run), settings)
 
 
+@once
 def scores_from(run):
     settings = options_json(run), EXPERIMENT.threads, EXPERIMENT.memory_gb
     return made_of(fused_from(run), method_code("fuse")(run), settings)
 
 
+@once
 def rows_from(wildcards):
     return made_of(code("score"), [scores_from(run) for run in EXPERIMENT.runs()])
 
 
+@once
 def tests_from(run):
     return made_of(fused_from(run), contents(tests_files(run)))
 
 
+@once
 def tests_rows_from(wildcards):
     runs = EXPERIMENT.runs()
     settings = EXPERIMENT.threads, EXPERIMENT.memory_gb, EXPERIMENT.test_protocols, EXPERIMENT.test_ratios
@@ -71,6 +90,7 @@ def cost_from(dataset):
     return made_of(images_from(dataset, EXPERIMENT.protocols[0]), contents([*published(), *files]))
 
 
+@once
 def costs_from(wildcards):
     rows = [cost_from(dataset) for dataset in EXPERIMENT.datasets]
     return made_of(rows, all_methods_code("cost"), all_methods_json(wildcards))
@@ -80,6 +100,7 @@ def description_from(wildcards):
     return made_of(contents(references()))
 
 
+@once
 def printed_from(wildcards):
     """Of tables, figures and pages: the rows, the costs, the description and the printed tables."""
     numbers = rows_from(wildcards), costs_from(wildcards), code("collect"), contents(published())

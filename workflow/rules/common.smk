@@ -65,20 +65,24 @@ def code(step, *plugin_files, also=()):
     return digest(step, plugin_files, also)
 
 
+@cache
+def method_files(method):
+    return plugins.sources("methods", method)
+
+
 def method_code(step):
     """`code` of a step that works with the method of its wildcards."""
 
     def of(wildcards):
         estimated = method_config(wildcards)["options"].get("operators") == "estimated"
-        files = plugins.sources("methods", wildcards.method)
-        return code(step, *files, also=("fusion.blind",) if estimated else ())
+        return code(step, *method_files(wildcards.method), also=("fusion.blind",) if estimated else ())
 
     return of
 
 
 def all_methods_code(step, *others):
     """`code` of a step that works with all methods of the experiment, and with other plug-ins."""
-    files = [file for method, _ in EXPERIMENT.methods for file in plugins.sources("methods", method)]
+    files = [file for method, _ in EXPERIMENT.methods for file in method_files(method)]
     return code(step, *sorted({*files, *others}))
 
 
