@@ -2,16 +2,18 @@
 from pathlib import Path
 from smifbench.errors import UserError
 from smifbench.experiment.config import check_experiment
+from smifbench.places import DEMO
 
 if not config:
 
-    configfile: "config/demo.yaml"
+    configfile: DEMO
 
 
 report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/causes.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/results.smk"

@@ -13,12 +13,13 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
-from smifbench.places import ROOT
+from smifbench.places import PACKAGE, ROOT
 
 if TYPE_CHECKING:
     from smifbench.method import FusionMethod
@@ -49,22 +50,42 @@ def source(folder: str, name: str) -> Path:
 
 
 def sources(folder: str, name: str) -> list[Path]:
-    """Return the plug-in's file and the private files that it imports, directly or not; none for an unknown name."""
+    """Return the plug-in's file and what it imports of the user's, directly or not; none for an unknown name.
+
+    These are private files and packages beside it, and modules and packages in the current directory.
+    """
     if name not in names(folder):
         return []
     file = source(folder, name)
     found: list[Path] = []
-    pending = [file.name]
+    pending = [file]
     while pending:
-        module = pending.pop()
-        path = next((path for home in _homes(file) if (path := home / module).is_file()), None)
-        if path and path not in found:
+        path = pending.pop()
+        if path not in found:
             found.append(path)
-            for node in ast.walk(_parsed(path)):
-                if isinstance(node, ast.ImportFrom) and node.level == 1:
-                    modules = [node.module] if node.module else [alias.name for alias in node.names]
-                    pending += [f"{module}.py" for module in modules]
+            for module, homes in _imported(path, _homes(file)):
+                pending += next((files for home in homes if (files := _files_of(home, module))), [])
     return found
+
+
+def _imported(path: Path, homes: list[Path]) -> Iterator[tuple[str, list[Path]]]:
+    """First names of the modules that a file imports, and the folders in which each may lie."""
+    for node in ast.walk(_parsed(path)):
+        aliases = [alias.name for alias in getattr(node, "names", [])]
+        if isinstance(node, ast.ImportFrom) and node.level < 2:
+            modules, places = [node.module] if node.module else aliases, homes if node.level else [Path.cwd()]
+        elif isinstance(node, ast.Import):
+            modules, places = aliases, [Path.cwd()]
+        else:
+            continue
+        first = {module.partition(".")[0] for module in modules} - {PACKAGE.name}
+        yield from ((module, places) for module in sorted(first))
+
+
+def _files_of(home: Path, module: str) -> list[Path]:
+    """Return the file of a module in a folder, or all files of a package."""
+    file = home / f"{module}.py"
+    return [file] if file.is_file() else sorted((home / module).rglob("*.py"))
 
 
 def bibtex(folder: str, key: str) -> str:

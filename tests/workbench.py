@@ -3,9 +3,9 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 
+import forked
 import yaml
 
 from smifbench import plugins
@@ -47,11 +47,12 @@ def environment(folder):
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
-def snakemake(folder, *arguments, configs=("tiny.yaml",)):
-    """Run snakemake on `configs` in `folder`; returns its exit status and all that it printed."""
-    line, env = command(*arguments, configs=configs), environment(folder)
-    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+def snakemake(folder, *arguments, configs=("tiny.yaml",), code=None):
+    """Run snakemake on `configs` in `folder`; returns its exit status and all that it printed.
+
+    `code` is the folder of the code where that is another one.
+    """
+    return forked.call(command(*arguments, configs=configs)[3:], folder, environment(code or folder))
 
 
 def planned(output):

@@ -6,6 +6,7 @@ A changed protocol is named by what changes: `block-gauss-s2/1+snr_hsi_db=30+mis
 import math
 import re
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,11 @@ class Protocol:
             return (2 * j1(x) / x) ** 2
         exponent = self._exponent
         return (1 + 4 * (2 ** (1 / exponent) - 1) * distances**2) ** -exponent
+
+    def sources(self) -> list[Path]:
+        """Return the user's file that the id names, if any; an edited one makes other pairs."""
+        response = Path(self.response or "")
+        return [response] if response.is_file() else []
 
     def srf(
         self, srf: np.ndarray | None, wavelengths_nm: np.ndarray, bandwidths_nm: np.ndarray | None = None

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -34,6 +36,9 @@ _Validator = jsonschema.validators.extend(
 
 WORDS = ("title", "licence", "homepage", "citation")
 """Options of a data set that name it in print and decide no value of it."""
+
+LONGEST_NAME = 200
+"""Letters of a folder's name; file systems take 255 bytes, and a temporary name is longer than the final one."""
 
 LARGEST_CONFIG = 100_000
 """Values in a config; only aliases of aliases make more."""
@@ -145,6 +150,28 @@ def load_experiment(path: str | Path) -> Experiment:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates that do not exist are a ValueError
         raise UserError(f"config file {path} is not valid YAML: {error}") from error
     return check_experiment(config, str(path))
+
+
+def with_types(config: dict, given: Mapping) -> dict:
+    """Return a config with the types of YAML in what a command line has `given`.
+
+    Snakemake's `--config seeds=[0,1]` leaves everything within a list or mapping as text.
+    """
+    nested = {key: value for key, value in given.items() if isinstance(value, dict | list)}
+    return {key: _retyped(value, nested[key]) if key in nested else value for key, value in config.items()}
+
+
+def _retyped(value: object, given: object) -> object:
+    """Read again what of a value was given; a mapping that was given is only part of the one in the config."""
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {key: _retyped(item, given[key]) if key in given else item for key, item in value.items()}
+    if isinstance(value, list) and isinstance(given, list):
+        return [_retyped(item, item) for item in value]
+    try:
+        read = yaml.safe_load(value) if isinstance(value, str) else value
+    except (yaml.YAMLError, ValueError):
+        return value
+    return read if read is None or isinstance(read, int | float) else value
 
 
 def check_experiment(config: dict, source: str = "config") -> Experiment:
@@ -287,12 +314,18 @@ def _check_names(experiment: Experiment) -> None:
     from smifbench.degradation.protocol import get_protocol
 
     for name in experiment.datasets:
-        response = getattr(experiment.build_dataset(name), "response", None)
+        dataset = experiment.build_dataset(name)
+        response = getattr(dataset, "response", None)
         if isinstance(response, str):
             try:
                 load_response(response)
             except UserError as error:
                 raise UserError(f"datasets.{name}.response: {error}") from error
+        for scene in dataset.scenes():
+            if "/" in scene:
+                raise UserError(f"scene {scene} of {name} names a file, which takes no slash; rename it in the reader")
+    for id in [*experiment.protocols, *experiment.test_protocols]:
+        _check_folder(get_protocol(id).id)
     for name, id in product(experiment.datasets, [*experiment.protocols, *experiment.test_protocols]):
         dataset, protocol = experiment.build_dataset(name), get_protocol(id)
         if protocol.msi == "measured" and not dataset.brings_msi:
@@ -323,6 +356,16 @@ def _check_names(experiment: Experiment) -> None:
                 f"methods.{method}/{variant} states the option seed, which every run has from the experiment's seeds; "
                 "leave it out and list it under seeds"
             )
+
+
+def _check_folder(id: str) -> None:
+    """Refuse a protocol whose id can be no part of a path."""
+    version = id.partition("/")[2]
+    if not re.fullmatch(rf"[^/{{}}\x00-\x1f]{{1,{LONGEST_NAME}}}", version):
+        raise UserError(
+            f"protocol {id!r} names a folder, which takes no slash, brace or line break after its version and at most "
+            f"{LONGEST_NAME} letters; put a response's file, or a link to it, where snakemake runs, under a short name"
+        )
 
 
 def _check_tests(experiment: Experiment) -> None:

@@ -2,9 +2,11 @@
 
 import math
 from functools import cache
+from pathlib import Path
 
 import pandas as pd
 
+from smifbench.errors import UserError
 from smifbench.metrics import PAPER, WALD
 from smifbench.paper.layout import FILES, FLOPS, FULL_NETWORK, published_variant
 from smifbench.places import PUBLISHED
@@ -34,13 +36,20 @@ def load_published() -> pd.DataFrame:
 
 def published_as_printed() -> pd.DataFrame:
     """Return what `load_published` does with the metrics as the paper prints them: text, all decimals kept."""
-    tables = [pd.read_csv(PUBLISHED / f"{name}.csv", dtype=str) for name in FILES]
+    tables = [_printed(PUBLISHED / f"{name}.csv") for name in FILES]
     published = pd.concat(tables, ignore_index=True).fillna(FULL_NETWORK)
     published["variant"] = [published_variant(row) for row in published.to_dict("records")]
     published = published.rename(columns={name: f"paper_{name}" for name in WALD} | {"flops_1e12": FLOPS})
     keys = {"table": "int64", "dataset": "string", "ratio": "int64", "method": "string", "variant": "string"}
     published = published[[*keys, *PAPER, FLOPS]].astype(keys)
     return published.drop_duplicates(list(keys), ignore_index=True)
+
+
+def _printed(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} comes with the suite and is gone; get it back: git checkout {path.parent}") from error
 
 
 def published_tflops(dataset: str, ratio: int, method: str) -> float:

@@ -21,6 +21,7 @@ def rule(step):
 def test_every_rule_depends_on_the_code_of_its_step(step):
     for text in rule(step):
         assert re.search(rf'\b(code|method_code|all_methods_code)\(\s*"{step}"', text), text
+        assert re.search(r"^        made_of=", text, re.MULTILINE), text
 
 
 @pytest.mark.parametrize("step", STEPS)

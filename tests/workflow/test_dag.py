@@ -319,7 +319,7 @@ def test_own_cubes_need_a_few_lines_of_config(workbench):
         shutil.copy(reno, workbench)
         datasets["reno"] = {"reader": "own", "path": reno.name, "wavelengths_nm": {"start": 390, "step": 5}}
     config = {**TINY, "experiment": "mine", "datasets": datasets, "methods": {"ssr_net": {}}}
-    status, output = attempt(workbench, config)
+    status, output = attempt(workbench, config, "--", "results/mine/metrics.csv")
     assert status == 0, output
     metrics = pd.read_csv(workbench / "results" / "mine" / "metrics.csv")
     assert set(metrics.dataset) == set(datasets)
@@ -413,6 +413,7 @@ def test_failing_methods_become_rows_and_the_rest_goes_on(workbench):
     assert (workbench / "results" / "failing" / "report.html").exists()
     assert status != 0
     assert "smifbench: 3 runs failed" in output
+    assert "call snakemake again" in output
     assert "Traceback" not in output
 
 
@@ -420,18 +421,18 @@ def test_what_failed_is_tried_again_and_what_went_well_is_not(workbench):
     method = workbench / "methods" / "lacking.py"
     method.write_text(BROKEN_METHOD.format(result="__import__('a_package').fuse(lr_hsi, hr_msi)"))
     config = {**TINY, "experiment": "again", "methods": {"bicubic": {}, "lacking": {}}}
-    package = workbench / "a_package.py"
+    package, rows = workbench / "a_package.py", ["--", "results/again/metrics.csv"]
     try:
-        status, output = attempt(workbench, config)
-        assert status != 0
-        assert "No module named 'a_package'" in output
-        assert "call snakemake again" in output
+        status, output = attempt(workbench, config, *rows)
+        assert status == 0, output
+        assert set(pd.read_csv(workbench / rows[1]).status) == {"ok", "failed"}
         package.write_text("def fuse(lr, hr): return lr.repeat_interleave(4, 2).repeat_interleave(4, 3)\n")
-        status, output = attempt(workbench, config)
+        status, output = attempt(workbench, config, *rows)
         assert status == 0, output
         assert "fuse indian_pines x4 with lacking/default" in output
         assert "fuse indian_pines x4 with bicubic/default" not in output
-        assert "Nothing to be done" in attempt(workbench, config)[1]
+        assert set(pd.read_csv(workbench / rows[1]).status) == {"ok"}
+        assert "Nothing to be done" in attempt(workbench, config, *rows)[1]
     finally:
         method.unlink()
         package.unlink(missing_ok=True)

@@ -5,34 +5,48 @@ import os
 import re
 import sys
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from smifbench import plugins
 from smifbench.dataset import DataSet
+from smifbench.degradation.protocol import get_protocol
 from smifbench.evaluation.estimates import files_of_scene
 from smifbench.experiment import external
 from smifbench.experiment.causes import digest
-from smifbench.experiment.config import WORDS
+from smifbench.experiment.config import WORDS, with_types
+from smifbench.experiment.inputs import (
+    below,
+    check_inputs,
+    contents,
+    dataset_files,
+    named,
+    published,
+    references,
+    responses,
+    templates,
+)
 from smifbench.run import Run
 
 try:
-    EXPERIMENT = check_experiment(config, "the experiment's config")
+    given = workflow.config_settings.config
+    EXPERIMENT = check_experiment(with_types(config, given), "the experiment's config")
+    check_inputs(EXPERIMENT)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-for name in EXPERIMENT.datasets:
-    for path in [plugins.ROOT, *EXPERIMENT.build_dataset(name).sources()]:
-        if {"{", "}"} & {*str(path)}:
-            raise WorkflowError(f"{path}: snakemake takes braces in a name for wildcards; rename it")
-
 RESULTS = f"results/{EXPERIMENT.name}"
+if Path(RESULTS).is_dir() and not any(Path(".snakemake").glob("metadata/*")):
+    print(
+        f"smifbench: {RESULTS} is here, but not snakemake's record of how it was made, in .snakemake; edits of code and "
+        "config since then go unseen, so to be sure that all is up to date: snakemake --forceall",
+        file=sys.stderr,
+    )
 RUN = "{dataset}/{protocol}/x{ratio}/{method}/{variant}/seed{seed}"
 DATASET_OF = {EXPERIMENT.data_id(dataset): dataset for dataset in EXPERIMENT.datasets}
 ENVIRONMENT = "../../environment.yml"
 MEMORY_OPTION = ["--memory-gb", EXPERIMENT.memory_gb] if EXPERIMENT.memory_gb else []
 EXTERNAL = "|".join(map(re.escape, EXPERIMENT.external))
-RESPONSES = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("datasets/srf/*.csv"))
-PUBLISHED = sorted(str(path.relative_to(plugins.ROOT)) for path in plugins.ROOT.glob("results/published/*.csv"))
 
 # Rules call `python`: that of a conda environment where one is deployed, else the one that runs snakemake.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), *os.get_exec_path()]))
@@ -49,9 +63,15 @@ wildcard_constraints:
     scene="[^/]+",
 
 
+@cache
 def code(step, *plugin_files, also=()):
     """Digest of the code that decides a step's numbers, as a parameter of its rule: where it changes, the rule runs."""
     return digest(step, plugin_files, also)
+
+
+@cache
+def method_files(method):
+    return plugins.sources("methods", method)
 
 
 def method_code(step):
@@ -59,15 +79,14 @@ def method_code(step):
 
     def of(wildcards):
         estimated = method_config(wildcards)["options"].get("operators") == "estimated"
-        files = plugins.sources("methods", wildcards.method)
-        return code(step, *files, also=["fusion.blind"] if estimated else [])
+        return code(step, *method_files(wildcards.method), also=("fusion.blind",) if estimated else ())
 
     return of
 
 
 def all_methods_code(step, *others):
     """`code` of a step that works with all methods of the experiment, and with other plug-ins."""
-    files = [file for method, _ in EXPERIMENT.methods for file in plugins.sources("methods", method)]
+    files = [file for method, _ in EXPERIMENT.methods for file in method_files(method)]
     return code(step, *sorted({*files, *others}))
 
 
@@ -104,7 +123,22 @@ def attempt(wildcards):
 
 def source_files(wildcards):
     """Files of the user's that the config names; an edited one is read again."""
-    return configured_dataset(wildcards).sources()
+    return dataset_files(EXPERIMENT, DATASET_OF[wildcards.data])
+
+
+def protocol_files(wildcards):
+    """Files of the user's that the protocol's id names."""
+    return get_protocol(wildcards.protocol).sources()
+
+
+def tests_files(wildcards):
+    """Files of the user's that the ids of the tests' protocols name."""
+    return [file for protocol in EXPERIMENT.test_protocols for file in get_protocol(protocol).sources()]
+
+
+def option_files(wildcards):
+    """Files of the user's that the method's options name."""
+    return named(method_config(wildcards)["options"])
 
 
 def prepared_scenes(wildcards):
@@ -203,7 +237,17 @@ def test_scenes(wildcards):
 
 
 def final_outputs():
-    """What is made in the end: the experiment, or with tests in its config what is learnt from them."""
+    """All that users read, as snakemake makes nothing anew that only lies between: the experiment, or its tests."""
     if EXPERIMENT.test_protocols or EXPERIMENT.test_ratios:
-        return [f"{RESULTS}/robustness/spread"]
-    return [f"{RESULTS}/summary.txt"]
+        return [f"{RESULTS}/robustness/spread", f"{RESULTS}/robustness.csv", f"{RESULTS}/robustness/metrics.csv"]
+    names = [
+        "summary.txt",
+        "report.html",
+        "paper.tex",
+        "figures",
+        "tables",
+        "metrics.csv",
+        "cost.csv",
+        "experiment.json",
+    ]
+    return [f"{RESULTS}/{name}" for name in names]

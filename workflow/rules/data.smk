@@ -9,7 +9,8 @@ rule download:
     conda:
         ENVIRONMENT
     params:
-        code=code("download", also=["data.archives", "data.download"]),
+        code=code("download", also=("data.archives", "data.download")),
+        made_of=lambda wildcards: raw_from(wildcards.data),
         reader=reader,
         options=dataset_options_json,
         attempt=attempt,
@@ -22,7 +23,7 @@ rule download:
 
 rule prepare:
     input:
-        RESPONSES,
+        responses(),
         fetched_files,
         source_files,
     output:
@@ -34,6 +35,7 @@ rule prepare:
         ENVIRONMENT
     params:
         code=lambda wildcards: code("prepare", *plugins.sources("datasets", reader(wildcards))),
+        made_of=lambda wildcards: scene_from(wildcards.data),
         dataset=lambda wildcards: DATASET_OF[wildcards.data],
         reader=reader,
         options=dataset_options_json,
@@ -48,6 +50,7 @@ rule prepare:
 rule degrade:
     input:
         prepared_sidecars,
+        protocol_files,
         scenes=prepared_scenes,
     output:
         directory("data/pairs/{data}/{protocol}/x{ratio}"),
@@ -57,6 +60,7 @@ rule degrade:
         ENVIRONMENT
     params:
         code=code("degrade"),
+        made_of=lambda wildcards: pairs_from(wildcards.data, wildcards.protocol),
     message:
         "simulate the image pairs of {wildcards.data}: {wildcards.protocol}, ratio {wildcards.ratio}"
     shell:

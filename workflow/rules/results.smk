@@ -12,6 +12,7 @@ rule collect:
         ENVIRONMENT
     params:
         code=code("collect"),
+        made_of=rows_from,
     message:
         "collect the rows of all runs"
     shell:
@@ -20,7 +21,7 @@ rule collect:
 
 rule cost:
     input:
-        PUBLISHED,
+        published(),
         pairs=cost_pairs,
     output:
         f"{RESULTS}/cost/{{dataset}}/x{{ratio}}.csv",
@@ -35,6 +36,7 @@ rule cost:
         device=EXPERIMENT.device,
     params:
         code=all_methods_code("cost"),
+        made_of=lambda wildcards: cost_from(wildcards.dataset),
         methods=all_methods_json,
     message:
         "count and time all methods on {wildcards.dataset} x{wildcards.ratio}"
@@ -54,6 +56,7 @@ rule collect_cost:
         ENVIRONMENT
     params:
         code=code("collect"),
+        made_of=costs_from,
     message:
         "collect the costs of all methods"
     shell:
@@ -62,7 +65,7 @@ rule collect_cost:
 
 rule describe:
     input:
-        ["methods/references.bib", "datasets/references.bib"],
+        references(),
     output:
         f"{RESULTS}/experiment.json",
     log:
@@ -71,6 +74,7 @@ rule describe:
         ENVIRONMENT
     params:
         code=all_methods_code("describe", *data_set_files()),
+        made_of=description_from,
         config=config_json,
     message:
         "write down what the experiment is"
@@ -80,7 +84,7 @@ rule describe:
 
 rule tables:
     input:
-        PUBLISHED,
+        published(),
         rules.collect.output,
         rules.collect_cost.output,
         about=rules.describe.output[0],
@@ -92,6 +96,7 @@ rule tables:
         ENVIRONMENT
     params:
         code=code("tables"),
+        made_of=printed_from,
         results=subpath(input.about, parent=True),
     message:
         "write the LaTeX tables"
@@ -118,6 +123,7 @@ rule figures:
         ENVIRONMENT
     params:
         code=code("figures"),
+        made_of=printed_from,
         results=subpath(input.about, parent=True),
     message:
         "draw the figures"
@@ -138,6 +144,7 @@ rule document:
         ENVIRONMENT
     params:
         code=code("document"),
+        made_of=document_from,
         results=subpath(input.about, parent=True),
     message:
         "put tables and figures into one document"
@@ -147,8 +154,8 @@ rule document:
 
 rule report:
     input:
-        [f"smifbench/report/templates/report.{suffix}" for suffix in ("html.j2", "css", "js")],
-        PUBLISHED,
+        templates(),
+        published(),
         rules.collect.output,
         rules.collect_cost.output,
         rules.figures.output,
@@ -161,6 +168,7 @@ rule report:
         ENVIRONMENT
     params:
         code=code("report"),
+        made_of=report_from,
         results=subpath(input.about, parent=True),
     message:
         "write the report"
@@ -184,6 +192,7 @@ rule summary:
         ENVIRONMENT
     params:
         code=code("summary"),
+        made_of=summary_from,
         results=subpath(input.about, parent=True),
     message:
         "summarise"

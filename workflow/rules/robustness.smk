@@ -4,6 +4,8 @@
 rule robustness:
     input:
         test_scenes,
+        tests_files,
+        option_files,
         pairs=pairs_folder,
         trained=trained_folder,
     output:
@@ -18,6 +20,7 @@ rule robustness:
         device=EXPERIMENT.device,
     params:
         code=method_code("robustness"),
+        made_of=tests_from,
         run=RUN,
         options=options_json,
         experiment=EXPERIMENT.name,
@@ -50,6 +53,7 @@ rule collect_robustness:
         ENVIRONMENT
     params:
         code=code("collect"),
+        made_of=tests_rows_from,
     message:
         "collect the rows of all tests"
     shell:
@@ -68,6 +72,7 @@ rule spread:
         ENVIRONMENT
     params:
         code=code("spread"),
+        made_of=losses_from,
     message:
         "tabulate and draw what the methods lose"
     shell:

@@ -5,6 +5,7 @@
 
 rule train:
     input:
+        option_files,
         pairs=pairs_folder,
     output:
         directory(f"{RESULTS}/runs/{RUN}/trained"),
@@ -18,6 +19,7 @@ rule train:
         device=EXPERIMENT.device,
     params:
         code=method_code("train"),
+        made_of=trained_from,
         run=RUN,
         options=options_json,
         recipe=recipe_json,
@@ -34,6 +36,7 @@ rule train:
 
 rule fuse:
     input:
+        option_files,
         pairs=pairs_folder,
         trained=trained_folder,
     output:
@@ -50,6 +53,7 @@ rule fuse:
         device=EXPERIMENT.device,
     params:
         code=method_code("fuse"),
+        made_of=fused_from,
         run=RUN,
         options=options_json,
         threads=EXPERIMENT.threads,
@@ -100,6 +104,7 @@ rule score:
         ENVIRONMENT
     params:
         code=code("score"),
+        made_of=scores_from,
         run=RUN,
         experiment=EXPERIMENT.name,
     message:
