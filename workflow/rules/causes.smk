@@ -58,7 +58,14 @@ def fused_from(run):
 
 
 @once
+def adopted_from(run):
+    return made_of(images_from(run.dataset, run.protocol), contents(estimate_files(run)))
+
+
+@once
 def scores_from(run):
+    if run.method in EXPERIMENT.external:
+        return made_of(adopted_from(run), code("adopt"), reading_json(run))
     settings = options_json(run), EXPERIMENT.threads, EXPERIMENT.memory_gb
     return made_of(fused_from(run), method_code("fuse")(run), settings)
 
@@ -75,7 +82,7 @@ def tests_from(run):
 
 @once
 def tests_rows_from(wildcards):
-    runs = EXPERIMENT.runs()
+    runs = [run for run in EXPERIMENT.runs() if run.method not in EXPERIMENT.external]
     settings = EXPERIMENT.threads, EXPERIMENT.memory_gb, EXPERIMENT.test_protocols, EXPERIMENT.test_ratios
     codes = [(options_json(run), method_code("robustness")(run)) for run in runs]
     return made_of([tests_from(run) for run in runs], codes, settings)

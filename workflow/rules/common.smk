@@ -186,7 +186,7 @@ def last_outcomes(output):
 
 def estimates_folder(wildcards):
     """Folder of a run's estimates that were made elsewhere."""
-    return external.folder_of(method_config(wildcards), Run.of_folder(RUN.format(**wildcards)))
+    return external.folder_of(method_config(wildcards), Run.of_folder(RUN.format(**vars(wildcards))))
 
 
 def estimate_files(wildcards):

@@ -82,6 +82,7 @@ rule adopt:
         ENVIRONMENT
     params:
         code=code("adopt"),
+        made_of=adopted_from,
         run=RUN,
         estimates=lambda wildcards: str(estimates_folder(wildcards)),
         reading=reading_json,
