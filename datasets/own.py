@@ -248,12 +248,7 @@ class Own(DataSet):
     def _missing(self) -> np.ndarray | None:
         """Pixels of the whole image that are missing in one of the bands kept."""
         missing = self._cube.missing_in(self._bands.tolist())
-        if missing is not None:
-            logger.warning(
-                "%s: %s stands for missing at %d of %d pixels; no metric, patch or scale counts them, but methods see "
-                "values filled in from their neighbours; state regions without them where that must not be",
-                *(self.path, self._cube.missing_mark, missing.sum(), missing.size),
-            )
+        tell_missing(self.path, self._cube.missing_mark, missing)
         return missing
 
     @cached_property
@@ -273,6 +268,16 @@ class Own(DataSet):
                     f"{width} pixels; move it inside"
                 )
         return self.regions
+
+
+def tell_missing(path: str, mark: str, missing: np.ndarray | None) -> None:
+    """Say in the log what stands for missing, at how many pixels (H, W), what that does, and the remedy."""
+    if missing is not None:
+        logger.warning(
+            "%s: %s stands for missing at %d of %d pixels; no metric, patch or scale counts them, but methods see "
+            "values filled in from their neighbours; state regions without them where that must not be",
+            *(path, mark, missing.sum(), missing.size),
+        )
 
 
 def _stripes(height: int, width: int, val: float, test: float, guard: int, multiple: int) -> dict[str, Region]:

@@ -27,7 +27,7 @@ from smifbench.data.own_pair import read_pair
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError
 
-from .own import Own
+from .own import Own, tell_missing
 
 logger = logging.getLogger(__name__)
 
@@ -169,10 +169,13 @@ class OwnPair(Own):
     @cached_property
     def _missing(self) -> np.ndarray | None:
         """Pixels of the common ground that are missing in one of the images."""
-        hsi, msi = self._images.hsi_missing, self._images.msi_missing
+        images = self._images
+        hsi, msi = images.hsi_missing, images.msi_missing
+        for name, cube, missing in ((images.hsi_path, images.hsi, hsi), (images.msi_path, images.msi, msi)):
+            tell_missing(str(name), cube.missing_mark or "ground beyond it", missing)
         if msi is None:
             return hsi
-        blocks = blocks_with_missing(msi, self._images.ratio)
+        blocks = blocks_with_missing(msi, images.ratio)
         return blocks if hsi is None else blocks | hsi
 
     @cached_property
