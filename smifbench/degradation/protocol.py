@@ -50,7 +50,7 @@ def _is_range(value: object) -> bool:
 
 
 def _is_size(value: object) -> bool:
-    return value in ("r", "2r", "4r") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+    return value in ("r", "2r", "3r") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
 
 
 def _is_width(value: object) -> bool:
@@ -76,8 +76,8 @@ class Protocol:
     id
         Name and version, such as `block-gauss-s2/1`; every result row carries it.
     size
-        Side of the kernel: a number of pixels, `"r"` for the ratio, or `"2r"` or `"4r"` for a multiple of it (less one
-        where the ratio is odd, so that the kernel stays centred on its block).
+        Side of the kernel: a number of pixels, `"r"` for the ratio, or `"2r"` or `"3r"` for a multiple of it (`"2r"`
+        less one where the ratio is odd, so that the kernel stays centred on its block).
     kernel
         Form of the blur, taken at the pixels' centres: `"gauss"`; `"airy"`, the image of a point through a clear
         circular aperture, (2 J1(x) / x)^2; or `"moffat=B"`, a Moffat function (1 + (d / a)^2)^-B of exponent B > 1.
@@ -147,7 +147,7 @@ class Protocol:
         if self.msi == "measured" and (self.response is not None or self.response_shift_nm):
             raise UserError(f"protocol {self.id}: a measured MSI has its own response; leave out response")
         for name, valid, form in (
-            ("size", _is_size(self.size), "a number of pixels or 'r' or '2r' or '4r'"),
+            ("size", _is_size(self.size), "a number of pixels or 'r' or '2r' or '3r'"),
             ("kernel", self.kernel in ("gauss", "airy") or self._exponent > 1, "'gauss', 'airy' or 'moffat=3'"),
             (
                 "sigma",
@@ -302,13 +302,13 @@ PROTOCOLS: dict[str, Protocol] = {
         # The kernel behind most tables of results above 50 dB on CAVE; see below.
         Protocol("gauss3-s05/1", size=3, sigma=0.5, shift="first-pixel", border="circular"),
         # A telescope limited by diffraction alone (Airy 1835; Born and Wolf, Principles of Optics, 8.5.2).
-        Protocol("airy/1", size="4r", kernel="airy", sigma="fwhm=r"),
+        Protocol("airy/1", size="3r", kernel="airy", sigma="fwhm=r"),
         # Seeing through turbulent air (Moffat, A&A 1969), by the exponent that fits turbulence theory (Trujillo et al.,
         # MNRAS 2001).
-        Protocol("moffat/1", size="4r", kernel="moffat=4.765", sigma="fwhm=r"),
+        Protocol("moffat/1", size="3r", kernel="moffat=4.765", sigma="fwhm=r"),
         # A Gaussian by its gain at the Nyquist frequency, as pansharpening states a sensor's MTF (Aiazzi et al., PE&RS
         # 2006); 0.3 is usual where none was measured.
-        Protocol("mtf-gauss/1", size="4r", sigma="mtf=0.3"),
+        Protocol("mtf-gauss/1", size="3r", sigma="mtf=0.3"),
     )
 }
 """The named protocols by id.
