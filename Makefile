@@ -26,7 +26,7 @@ help:  ## what there is to make
 
 demo: $(VENV)/.installed  ## the embedded experiment, end to end
 	@test -e results/demo/report.html || echo "The first picture, results/demo/figures/fig2_pseudo_colour.png, is there in \
-	about $$(($(DEMO_MINUTES) / $$(getconf _NPROCESSORS_ONLN) + 2)) minutes: eight networks are trained before it. Nothing is downloaded."
+	about $$(($(DEMO_MINUTES) / $$(getconf _NPROCESSORS_ONLN) + 2)) minutes: nine networks are trained before it. Nothing is downloaded."
 	$(BIN)/snakemake
 	@echo "What to do next:"
 	@echo "1. look around: open results/demo/report.html in a browser; then docs/first_hour.ipynb sets a method of yours into its table"
