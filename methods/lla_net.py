@@ -78,7 +78,7 @@ class LLANet(FusionMethod):
     citation = "smifbench2026"
     recipe = Recipe(
         loss="rmse",
-        lr=2e-3,
+        lr=3e-3,
         batch=8,
         patch=64,
         steps=12_000,
