@@ -78,7 +78,15 @@ class LLANet(FusionMethod):
     title = "LLA-Net"
     citation = "smifbench2026"
     recipe = Recipe(
-        lr=2e-3, batch=8, patch=64, steps=12_000, schedule="cosine", warmup=0.03, clip_norm=0.1, augment=True
+        loss="rmse",
+        lr=3e-3,
+        batch=8,
+        patch=64,
+        steps=12_000,
+        schedule="cosine",
+        warmup=0.03,
+        clip_norm=0.1,
+        augment=True,
     )
 
     def __init__(

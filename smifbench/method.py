@@ -15,7 +15,16 @@ from smifbench.problem import FusionProblem
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": lambda estimate, truth: (estimate - truth).abs().sum() / truth.numel(),
     "mse": lambda estimate, truth: (estimate - truth).square().sum() / truth.numel(),
+    "rmse": lambda estimate, truth: (_patch_mse(estimate, truth) + LEAST_MSE).sqrt().sum() / len(truth),
 }
+
+LEAST_MSE = 1e-12
+"""Mean square of an error too small to matter, at which the root still has a gradient."""
+
+
+def _patch_mse(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error (B,) of every patch."""
+    return (estimate - truth).square().sum((1, 2, 3)) / truth[0].numel()
 
 
 OPTIMIZERS = ("adam", "adamw")
@@ -31,7 +40,9 @@ class Recipe:
     Parameters
     ----------
     loss
-        `"l1"` or `"mse"`, the mean over all values, or a name that the method adds in its `losses`.
+        `"l1"` or `"mse"`, the mean over all values; `"rmse"`, the root of the mean square over a patch, averaged over
+        patches, so that scenes with small errors count as decibels count them; or a name that the method adds in its
+        `losses`.
     optimizer
         `"adam"` (weight decay in Adam's L2 form) or `"adamw"` (decoupled).
     lr, betas, weight_decay

@@ -620,9 +620,9 @@ def test_a_recipe_names_what_it_knows(field, value, known):
 
 
 def test_a_loss_that_the_method_does_not_know_is_told():
-    with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, authors "):
+    with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, rmse, authors "):
         training(replace(RECIPE, loss="huber"))
-    with pytest.raises(UserError, match="unknown loss 'authors' in a recipe of msst_net; known: l1, mse "):
+    with pytest.raises(UserError, match="unknown loss 'authors' in a recipe of msst_net; known: l1, mse, rmse "):
         training(replace(RECIPE, loss="authors"), method="msst_net", **TINY_MSST)
     training(replace(RECIPE, loss="authors"))
 
