@@ -10,7 +10,7 @@ from smifbench.evaluation.likeness import SETTING
 from smifbench.metrics import METRICS
 
 TOLERANCE = 1e-6
-"""Largest relative difference between two ways to one number; single-precision means of the reference differ by less."""
+"""Largest relative difference between two ways to one number."""
 
 RANGES = {
     **dict.fromkeys(["sam", "paper_sam"], (0, 180)),
@@ -65,7 +65,8 @@ def _other_identities(df: pd.DataFrame) -> Iterator[str]:
         expected = value(df)
         wrong = df[~_close(df[name], expected)]
         if len(wrong):
-            yield f"{name} of {place(wrong.iloc[0])} is {wrong[name].iloc[0]}, but {formula} is {expected[wrong.index[0]]}"
+            value_by_law = expected[wrong.index[0]]
+            yield f"{name} of {place(wrong.iloc[0])} is {wrong[name].iloc[0]}, but {formula} is {value_by_law}"
     wrong = df[df.mpsnr < df.psnr * (1 - TOLERANCE)]  # the mean of logarithms is at most the logarithm of the mean
     if len(wrong):
         yield f"mpsnr of {place(wrong.iloc[0])} is {wrong.mpsnr.iloc[0]}, below its psnr of {wrong.psnr.iloc[0]}"

@@ -15,7 +15,7 @@ from smifbench.system.identity import file_hash
 
 SUBMISSION, VERIFICATION = "submission.json", "verification.json"
 
-STATEMENT = "The test scenes chose nothing: no weights, options or recipe, not the moment of stopping, not a seed, not a method."
+STATEMENT = "The test scenes chose nothing: no weights, option, recipe or seed, and not the moment of stopping."
 """What whoever hands in results declares."""
 
 LACKS = {

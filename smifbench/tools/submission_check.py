@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -116,15 +117,15 @@ def _statements(folder: Path, submission: Submission, experiment: dict) -> Itera
 def _ids(experiment: dict) -> Iterator[str]:
     """Methods, options, recipes and readers are those of the suite."""
     for key, about in experiment["methods"].items():
-        known = _tried(lambda name=key.partition("/")[0]: plugins.method_options(plugins.method_class(name)))
+        known = _tried(partial(_method_options, key.partition("/")[0]))
         if isinstance(known, str):
             yield f"{known} To hand in results of a method, add the method first"
             continue
         yield from (f"method {key} has no option {option}" for option in about["options"] if option not in known)
-        if about["trainable"] and isinstance(wrong := _tried(lambda recipe=about["recipe"]: Recipe(**recipe)), str):
+        if about["trainable"] and isinstance(wrong := _tried(partial(Recipe, **about["recipe"])), str):
             yield f"recipe of {key}: {wrong}"
     for name, about in experiment["datasets"].items():
-        known = _tried(lambda reader=about["reader"]: plugins.dataset_options(reader))
+        known = _tried(partial(plugins.dataset_options, about["reader"]))
         if isinstance(known, str):
             yield f"data set {name}: {known}"
         else:
@@ -135,7 +136,7 @@ def _protocols(experiment: dict) -> Iterator[str]:
     """Protocols are what their ids say today; a field that a former version did not know has its default."""
     defaults = {field.name: field.default for field in fields(Protocol)}
     for id, stated in experiment["protocols"].items():
-        protocol = _tried(lambda id=id: get_protocol(id))
+        protocol = _tried(partial(get_protocol, id))
         if isinstance(protocol, str):
             yield protocol
             continue
@@ -194,9 +195,8 @@ def _rows(df: pd.DataFrame, experiment: dict) -> Iterator[str]:
         about, steps = experiment["methods"].get(f"{run[3]}/{run[4]}", {}), rows.train_steps.iloc[0]
         if not about or about["trainable"] == pd.isna(steps):
             yield f"{place(rows.iloc[0])} {'has no train_steps' if pd.isna(steps) else 'states a training'}"
-        elif about["trainable"] and about["recipe"]["steps"] and not about["recipe"]["seconds"]:
-            if steps != about["recipe"]["steps"]:
-                yield f"{place(rows.iloc[0])} took {steps:g} steps, and its recipe {about['recipe']['steps']}"
+        elif about["trainable"] and not about["recipe"]["seconds"] and about["recipe"]["steps"] not in (None, steps):
+            yield f"{place(rows.iloc[0])} took {steps:g} steps, and its recipe {about['recipe']['steps']}"
 
 
 def _images(folder: Path, df: pd.DataFrame, others: Path | None) -> Iterator[str]:
@@ -211,21 +211,29 @@ def _images(folder: Path, df: pd.DataFrame, others: Path | None) -> Iterator[str
         if len(differing):
             row = differing.iloc[0]
             yield (
-                f"the data of {place(row)} are {row.data}, and {row.data_there} in {path.parent.name}: other images, or "
-                "simulated on a processor that adds in another order"
+                f"the data of {place(row)} are {row.data}, and {row.data_there} in {path.parent.name}: other images, "
+                "or simulated on a processor that adds in another order"
             )
 
 
 def _expected(experiment: dict) -> list[Run]:
     """All runs of an experiment; a method without randomness has the first seed alone."""
-    random = {key: _tried(lambda name=key.partition("/")[0]: plugins.is_random(name)) for key in experiment["methods"]}
+
+    def seeds(key: str) -> list[int]:
+        random = _tried(partial(plugins.is_random, key.partition("/")[0]))
+        return experiment["seeds"] if random else experiment["seeds"][:1]
+
     return [
         Run(dataset, protocol, ratio, *key.split("/", 1), seed)
         for dataset, protocol, ratio, key in product(
             experiment["datasets"], experiment["protocols"], experiment["ratios"], experiment["methods"]
         )
-        for seed in (experiment["seeds"] if random[key] else experiment["seeds"][:1])
+        for seed in seeds(key)
     ]
+
+
+def _method_options(name: str) -> dict:
+    return plugins.method_options(plugins.method_class(name))
 
 
 def _about(experiment: dict, run: Run) -> dict:
