@@ -22,6 +22,7 @@ LACKS = {
     "statement": "nobody states that the test scenes chose nothing",
     "weights": "hash or address of trained weights is not known",
     "cost": "parameters and operations were not counted",
+    "sam": "SAM left out pixels that are zero in the estimate alone, by an older rule",
 }
 """What a submission may lack, if it says so; the leaderboard then says it too."""
 

@@ -16,13 +16,19 @@ from smifbench.metrics import METRICS, PAPER
 from smifbench.paper import layout
 from smifbench.paper.published import load_published, published_as_printed
 from smifbench.report.pieces import PLACE, PROTOCOL, Column, heading, marks, render, table
+from smifbench.report.tables import WALD_METRICS
 from smifbench.report.titles import named, variant_title
 from smifbench.system.files import read_json, write_text
 
 COLUMNS = (
     PLACE
     | PROTOCOL
-    | {name: Column(heading(metric), metric.digits, metric.convention) for name, metric in METRICS.items()}
+    | {
+        name: Column(
+            heading(metric), metric.digits, "paper" if name in PAPER else "wald" if name in WALD_METRICS else "further"
+        )
+        for name, metric in METRICS.items()
+    }
     | {
         "seeds": Column("Seeds", 0),
         "scenes": Column("Scenes", 0),
@@ -83,7 +89,7 @@ def entries(reference: Path) -> pd.DataFrame:
     DataFrame
         The columns of `COLUMNS`, of a metric also `<name>_note`, its deviation over seeds, and `<name>_mark`, "best"
         or "second" among the measured entries of a setting with the same images. What several submissions hold with the
-        same values is one entry, of the one that has most behind it.
+        same values is one entry, of the one that has most behind it. A SAM by an older rule has no mark.
     """
     folders = sorted(path.parent for path in reference.glob("*/metrics.csv"))
     if not folders:
@@ -91,7 +97,8 @@ def entries(reference: Path) -> pd.DataFrame:
     measured = _once(pd.concat([_measured(folder) for folder in folders], ignore_index=True))
     measured = measured.sort_values([*SETTING, "psnr"], ascending=[True, True, True, False], kind="stable")
     for name, metric in METRICS.items():
-        groups = measured.groupby([*SETTING, "data"], sort=False)[name]
+        values = measured[name].where(~measured.older_sam) if name == "sam" else measured[name]
+        groups = values.groupby([measured[key] for key in [*SETTING, "data"]], sort=False)
         measured[f"{name}_mark"] = groups.transform(marks, metric.higher_better, metric.digits)
     rows = pd.concat([measured, _printed()], ignore_index=True)
     noted = {column: rows[column].fillna("") for column in rows if column.endswith(("_note", "_mark"))}
@@ -145,7 +152,12 @@ def _with_provenance(board: pd.DataFrame, submission: Submission) -> pd.DataFram
                 f"submission {submission.name} does not say the {column} of all its rows; smifbench check-submission "
                 "says what it lacks"
             )
-    return board.assign(evidence=[EVIDENCE[WEAKNESS[rank]] for rank in board.weakness])
+    older_sam = ("sam" in submission.lacks) & (board.weakness >= WEAKNESS.index(""))  # what holds anew has today's
+    return board.assign(
+        evidence=[EVIDENCE[WEAKNESS[rank]] for rank in board.weakness],
+        older_sam=older_sam,
+        sam_note=board.sam_note + older_sam.map({True: " older rule", False: ""}),
+    )
 
 
 def _once(board: pd.DataFrame) -> pd.DataFrame:

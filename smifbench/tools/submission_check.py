@@ -55,7 +55,7 @@ def check(folder: Path, others: Path | None = None) -> list[str]:
     """
     try:
         submission, df, experiment = read_submission(folder), load_results(folder), _experiment(folder)
-        complaints = [*_files(folder, submission), *_statements(folder, submission, experiment)]
+        complaints = [*_files(folder, submission), *_statements(folder, submission, df, experiment)]
         complaints += [*_ids(experiment), *_protocols(experiment), *_scenes(experiment)]
         if complaints:  # the grid of unknown methods or scenes says nothing
             return complaints
@@ -90,7 +90,7 @@ def _files(folder: Path, submission: Submission) -> Iterator[str]:
     verified_runs(folder)
 
 
-def _statements(folder: Path, submission: Submission, experiment: dict) -> Iterator[str]:
+def _statements(folder: Path, submission: Submission, df: pd.DataFrame, experiment: dict) -> Iterator[str]:
     """What is lacking is said, and nothing that is there is said to be lacking."""
     trained = {run.folder for run in _expected(experiment) if _about(experiment, run)["trainable"]}
     weights = {about.get("run"): about for about in submission.weights}
@@ -104,6 +104,7 @@ def _statements(folder: Path, submission: Submission, experiment: dict) -> Itera
     lacking = {"statement"} if submission.statement != STATEMENT else set()
     lacking |= {"weights"} if trained - set(whole) else set()
     lacking |= set() if (folder / "cost.csv").exists() else {"cost"}
+    lacking |= {"sam"} if df.sam_excluded[df.status == "ok"].isna().any() else set()
     for key in sorted(lacking ^ set(submission.lacks)):
         yield (
             f"submission.json does not say that it lacks {key}: {LACKS[key]}"
@@ -117,6 +118,8 @@ def _statements(folder: Path, submission: Submission, experiment: dict) -> Itera
 def _ids(experiment: dict) -> Iterator[str]:
     """Methods, options, recipes and readers are those of the suite."""
     for key, about in experiment["methods"].items():
+        if about.get("external"):
+            continue
         known = _tried(partial(_method_options, key.partition("/")[0]))
         if isinstance(known, str):
             yield f"{known} To hand in results of a method, add the method first"
@@ -217,10 +220,11 @@ def _images(folder: Path, df: pd.DataFrame, others: Path | None) -> Iterator[str
 
 
 def _expected(experiment: dict) -> list[Run]:
-    """All runs of an experiment; a method without randomness has the first seed alone."""
+    """All runs of an experiment; a method without randomness, or that ran elsewhere, has the first seed alone."""
 
     def seeds(key: str) -> list[int]:
-        random = _tried(partial(plugins.is_random, key.partition("/")[0]))
+        elsewhere = experiment["methods"][key].get("external")
+        random = not elsewhere and _tried(partial(plugins.is_random, key.partition("/")[0]))
         return experiment["seeds"] if random else experiment["seeds"][:1]
 
     return [
