@@ -74,7 +74,7 @@ def read_submission(folder: Path) -> Submission:
     """Read `submission.json`; raises UserError where it is missing or has other keys or types."""
     path = folder / SUBMISSION
     about = _read(path, "make the folder by: python -m smifbench submit")
-    kinds = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(Submission)}
+    kinds: dict[str, type] = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(Submission)}
     wrong = sorted(kinds.keys() ^ about.keys()) or [key for key in kinds if not isinstance(about[key], kinds[key])]
     if wrong:
         raise UserError(f"{path}: {', '.join(wrong)} is missing, unknown or of another type; write it anew by submit")

@@ -228,7 +228,7 @@ def _expected(experiment: dict) -> list[Run]:
         return experiment["seeds"] if random else experiment["seeds"][:1]
 
     return [
-        Run(dataset, protocol, ratio, *key.split("/", 1), seed)
+        Run(dataset, protocol, ratio, key.partition("/")[0], key.partition("/")[2], seed)
         for dataset, protocol, ratio, key in product(
             experiment["datasets"], experiment["protocols"], experiment["ratios"], experiment["methods"]
         )
