@@ -6,8 +6,9 @@ anew, `verification.json` says which, from what and by which code.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 from smifbench.errors import UserError
 from smifbench.system.files import write_json
@@ -74,7 +75,7 @@ def read_submission(folder: Path) -> Submission:
     """Read `submission.json`; raises UserError where it is missing or has other keys or types."""
     path = folder / SUBMISSION
     about = _read(path, "make the folder by: python -m smifbench submit")
-    kinds: dict[str, type] = {field.name: getattr(field.type, "__origin__", field.type) for field in fields(Submission)}
+    kinds = {name: get_origin(kind) or kind for name, kind in get_type_hints(Submission).items()}
     wrong = sorted(kinds.keys() ^ about.keys()) or [key for key in kinds if not isinstance(about[key], kinds[key])]
     if wrong:
         raise UserError(f"{path}: {', '.join(wrong)} is missing, unknown or of another type; write it anew by submit")
