@@ -464,12 +464,13 @@ def test_what_does_not_fit_the_scenes_is_told_by_the_dry_run(workbench):
 
 
 def test_mistakes_that_only_the_data_show_are_told_in_a_sentence_each(workbench):
-    datasets = {"indian_pines": {}, "elsewhere": {"reader": "indian_pines", "response": "sentinel2"}}
+    (workbench / "thermal.csv").write_text("wavelength_nm,B1\n9000,1\n9100,1\n")
+    datasets = {"indian_pines": {}, "elsewhere": {"reader": "indian_pines", "response": "thermal.csv"}}
     config = {**TINY, "experiment": "mistake", "datasets": datasets}
     status, output = attempt(workbench, config, "--until", "degrade")
     told = [line for line in output.splitlines() if line.startswith("smifbench: ")]
     assert status != 0
-    assert any("unknown spectral response 'sentinel2'" in line for line in told), told
+    assert any("response band B1" in line for line in told), told
     assert "Traceback" not in output
 
 

@@ -16,7 +16,7 @@ from made_up_cubes import ENVI_LAYOUT, NM, TYPES, braces, cube_of, write_envi
 from scipy.io import savemat
 
 from smifbench.data.cubes.content import band_list
-from smifbench.data.cubes.reading import files_of, nanometres, read_cube, row_blocks
+from smifbench.data.cubes.reading import files_of, full_scale, nanometres, read_cube, row_blocks
 from smifbench.errors import UserError
 
 
@@ -540,6 +540,14 @@ def test_nanometres():
     for wrong in ([], [400, None], [400, float("nan")], [0.4, 700], [99e3, 101e3], ["x"]):
         with pytest.raises(UserError):
             nanometres(wrong)
+
+
+@pytest.mark.parametrize(("counts", "scale"), [(6000, 6000), (6001, 7000), (8000, 8000), (24639, 30000), (100, 100)])
+def test_the_scale_of_reflectances_is_that_of_their_counts(counts, scale):
+    """Division by 10000 in float32 must not lift a value over the digit at which it stood."""
+    stored = np.full((1, 2, 2), counts, np.uint16)
+    assert full_scale(stored, "x") == scale
+    assert full_scale((stored / 10000).astype(np.float32), "x") == pytest.approx(scale / 10000, rel=1e-6)
 
 
 def test_row_blocks_cover_every_row_once():
