@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import smifbench  # noqa: E402
+from smifbench.places import REFERENCE  # noqa: E402
+from smifbench.report.board import write_board  # noqa: E402
 
 project = "smifbench"
 author = "The smifbench authors"
@@ -55,6 +57,7 @@ def setup(app: Sphinx) -> None:
     """Print formulas as MathML, which browsers draw by themselves: no script is fetched and no LaTeX needed."""
     app.add_html_math_renderer("mathml", (_formula(block=False), None), (_formula(block=True), None))
     app.connect("source-read", _read_from_the_root)
+    app.connect("build-finished", _add_the_leaderboard)
 
 
 def _read_from_the_root(app: Sphinx, page: str, source: list[str]) -> None:
@@ -69,6 +72,12 @@ def _read_from_the_root(app: Sphinx, page: str, source: list[str]) -> None:
 
     app.env.note_dependency(str(path))
     source[0] = re.sub(r"\]\((?!\w+:)([^)\s#]+)\)", seen_from_here, path.read_text(encoding="utf-8"))
+
+
+def _add_the_leaderboard(app: Sphinx, error: Exception | None) -> None:
+    """Write the page to which docs/leaderboard.md leads."""
+    if app.builder.format == "html" and error is None:
+        write_board(REFERENCE, Path(app.outdir) / "board.html")
 
 
 def _formula(block: bool):

@@ -17,13 +17,10 @@ from smifbench.errors import UserError
 from smifbench.evaluation.results import load_results, run_of
 from smifbench.fusion import zoo
 from smifbench.fusion.trained import Trained, find_trained
-from smifbench.metrics import METRICS
 from smifbench.run import Run
 from smifbench.system.files import read_json, replacing, write_text
 from smifbench.system.identity import file_hash
-
-STATED = ["scene", "data", *METRICS, "pixels_missing"]
-"""Columns of `metrics.csv` that a card repeats; the others depend on the machine or are the same in all rows."""
+from smifbench.tools.rerun import STATED, cpu_threads
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,17 +99,11 @@ def _card(trained: Trained, rows: pd.DataFrame, experiment: dict) -> dict:
             "device": facts["device"],
             "torch": facts["torch"],
         },
-        "fusing": {"device": rows.device.iloc[0], "threads": _threads(rows.device.iloc[0])},
+        "fusing": {"device": rows.device.iloc[0], "threads": cpu_threads(rows.device.iloc[0])},
         "code": {"train": facts["code"], "fuse": rows.code.iloc[0]},
         "weights": facts["weights"],
         "rows": [row.dropna().to_dict() for _, row in rows[STATED].iterrows()],
     }
-
-
-def _threads(device: str) -> int:
-    """Return the number of threads in a CPU's name as `device_name` gives it; 0 for a GPU."""
-    found = re.search(r", (\d+) threads?$", device)
-    return int(found[1]) if found else 0
 
 
 def _as_text(card: dict) -> str:

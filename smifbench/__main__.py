@@ -211,6 +211,70 @@ def _refuse(args: argparse.Namespace, flag: str, why: str) -> None:
         raise UserError(f"{flag} {why}")
 
 
+def submit(args: argparse.Namespace) -> None:
+    """Write the folder by which results are handed in to the leaderboard."""
+    from smifbench.tools.submission import submit
+
+    target = Path(args.output or Path("results") / "reference" / args.name)
+    _tell(submit(Path(args.results), args.name, target, args.test_scenes_chose_nothing, args.weights_at), args.results)
+    print(f"wrote {target}; what to do with it: docs/submit.md")
+
+
+def check_submission(args: argparse.Namespace) -> None:
+    """Check results that were handed in, and compute their rows anew where estimates or weights are there."""
+    import datetime
+
+    from smifbench.evaluation.submission import EVIDENCE, LACKS, read_submission, record_verified
+    from smifbench.system.identity import code_id
+    from smifbench.system.precision import be_exact
+    from smifbench.tools.submission import compare_estimates, compute_anew
+    from smifbench.tools.submission_check import check
+
+    folder = Path(args.folder)
+    _tell(check(folder), folder)
+    for key in read_submission(folder).lacks:
+        print(f"lacks {key}: {LACKS[key]}")
+    print("whole and plausible")
+    for flag in ("--data", "--weights", "--methods"):
+        if not args.run_again:
+            _refuse(args, flag, "is for --run-again")
+    if args.results:
+        verdicts = compare_estimates(folder, Path(args.results), args.pairs)
+    elif args.run_again:
+        be_exact()
+        verdicts = compute_anew(folder, args.data, args.weights, args.methods or ())
+    else:
+        return
+    held, wrong = {}, 0
+    for run, basis, rows in verdicts:
+        complaints = [f"{row}: {complaint}" for row, complaint in rows if complaint]
+        print("\n".join(complaints) or f"{run.folder}: all {len(rows)} rows hold, {EVIDENCE[basis]}", flush=True)
+        wrong += bool(complaints)
+        if not complaints:
+            held[run.folder] = basis
+    if args.record and held:
+        record_verified(folder, held, code_id(), datetime.date.today().isoformat())
+    if wrong or not held:
+        raise UserError(f"{wrong} runs of {folder} do not hold" if wrong else f"no run of {folder} could be computed")
+
+
+def _tell(complaints: list[str], folder: str | Path) -> None:
+    """Print complaints; raises UserError where there is one."""
+    for complaint in complaints:
+        print(complaint)
+    if complaints:
+        raise UserError(f"{folder} cannot be taken as it is, for {len(complaints)} reasons, first: {complaints[0]}")
+
+
+def leaderboard(args: argparse.Namespace) -> None:
+    """Write the standing leaderboard, a page of all results that were handed in and of the printed ones."""
+    from smifbench.places import REFERENCE
+    from smifbench.report.board import write_board
+
+    entries = write_board(Path(args.results or REFERENCE), Path(args.output))
+    print(f"wrote {args.output} with {entries} entries")
+
+
 def new_method(args: argparse.Namespace) -> None:
     """Write the skeleton of a new method."""
     from smifbench.tools import scaffold
@@ -282,6 +346,27 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--all", action="store_true", help="every row")
     added.add_argument("--seed", type=int, help="decides which rows are drawn; 0 by default")
     added.add_argument("--pairs", help="folder of all pairs; data/pairs beside results/ by default")
+    added = command("submit", submit)
+    added.add_argument("results", help="finished results, such as results/mine")
+    added.add_argument("--name", required=True, help="of the submission: lower-case letters, digits and _")
+    added.add_argument("--weights-at", metavar="ADDRESS", help="where the trained weights can be had")
+    added.add_argument(
+        "--test-scenes-chose-nothing", action="store_true", help="state that no choice was made by the test scenes"
+    )
+    added.add_argument("--output", help="folder to write; results/reference/NAME by default")
+    added = command("check-submission", check_submission)
+    added.add_argument("folder", help="such as results/reference/mine")
+    how = added.add_mutually_exclusive_group()
+    how.add_argument("--results", help="results that still keep the estimates; every row is computed from them")
+    how.add_argument("--run-again", action="store_true", help="fuse the test scenes once more, and score")
+    added.add_argument("--pairs", help="with --results: folder of all pairs; data/pairs beside results/ by default")
+    added.add_argument("--data", type=Path, help="with --run-again: folder that holds the data sets' files")
+    added.add_argument("--weights", type=Path, help="with --run-again: folder that holds safetensors files")
+    added.add_argument("--methods", nargs="+", help="with --run-again: these alone")
+    added.add_argument("--record", action="store_true", help="write down what holds, for the leaderboard")
+    added = command("leaderboard", leaderboard)
+    added.add_argument("--results", help="folder of submissions; results/reference of the repository by default")
+    added.add_argument("--output", default="leaderboard.html", help="HTML file to write")
     command("new-method", new_method).add_argument("name", help="lower-case name of the file in methods/")
     return parser
 

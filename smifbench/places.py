@@ -12,5 +12,6 @@ ROOT = PACKAGE if INSTALLED else PACKAGE.parent
 
 RESPONSES = ROOT / "datasets" / "srf"
 PUBLISHED = ROOT / "results" / "published"
+REFERENCE = ROOT / "results" / "reference"
 ZOO = ROOT / "zoo"
 DEMO = ROOT / "config" / "demo.yaml"

@@ -140,7 +140,7 @@ def test_cost_responses_and_published_tables_are_there(run):
     code = (
         "from smifbench import plugins; from smifbench.__main__ import main\n"
         "from smifbench.data.responses import NAMED, load_response\n"
-        "from smifbench.report.page import TEMPLATES\n"
+        "from smifbench.report.pieces import TEMPLATES\n"
         "assert all(len(load_response(name).curves) for name in NAMED)\n"
         "assert (TEMPLATES / 'report.html.j2').exists()\n"
         "plugins.names = lambda folder: ['ssr_net']\n"

@@ -4,11 +4,8 @@ import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import pandas as pd
 
 from smifbench.evaluation import significance
@@ -16,13 +13,13 @@ from smifbench.evaluation.columns import CELL
 from smifbench.evaluation.likeness import SETTING, refuse_unlike
 from smifbench.evaluation.reading import load_costs, read_table
 from smifbench.evaluation.results import RETRY, load_results, log_of, run_of, seed_means
-from smifbench.metrics import METRICS, PAPER, Metric
+from smifbench.metrics import METRICS, PAPER
 from smifbench.paper import layout
 from smifbench.paper.audit import audit
 from smifbench.report.comparison import load_comparisons
 from smifbench.report.figures import CAPTIONS
-from smifbench.report.latex import mark_best
 from smifbench.report.losses import SPREAD_DTYPES
+from smifbench.report.pieces import PLACE, PROTOCOL, Column, heading, marks, render, table
 from smifbench.report.style import styles
 from smifbench.report.tables import metrics_of
 from smifbench.report.titles import dataset_titles, method_titles, named, title_of
@@ -30,30 +27,9 @@ from smifbench.report.viewer import error_colours, view
 from smifbench.system.files import read_json, write_text
 from smifbench.system.identity import code_id
 
-TEMPLATES = Path(__file__).with_name("templates")
-
 CONTROL = "gsa"
 """A linear method; the page names the networks that lie below it."""
 
-
-@dataclass(frozen=True)
-class Column:
-    """How a column of a table is printed: its heading, decimals (None for text), and the class of its cells.
-
-    Columns of the class "place" say what a row is of; a narrow screen has them in small print below the row's title.
-    """
-
-    label: str
-    digits: int | None = None
-    css: str = ""
-
-
-PLACE = {
-    "title": Column("Method"),
-    "dataset_title": Column("Data set", css="place"),
-    "ratio": Column("Ratio", 0, "place"),
-}
-PROTOCOL = {"protocol": Column("Protocol", css="place")}
 
 AUDIT = PLACE | {
     "table": Column("Table", 0, "place"),
@@ -114,81 +90,35 @@ def write_report(results: Path, pairs: Path, target: Path) -> None:
     metrics, cost = named(metrics, experiment), named(load_costs(results), experiment)
     audited = _audited(metrics, cost, experiment)
     tested = significance.has_rows(metrics, significance.reference_of(experiment))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         experiment=experiment,
         paper=layout.NAME,
         below_control=_below_control(metrics, experiment),
         failures=_failures(metrics, results),
         retry=RETRY,
         board=_board(metrics, metrics_of(experiment)),
-        audit=_table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
+        audit=table(audited, AUDIT, ["table", "dataset_title", "ratio", "metric_label", "status"]),
         audit_counts=audited.status.value_counts().to_dict(),
         views=_views(results, pairs, experiment, metrics),
         error_colours=error_colours(),
         figures=_figures(results / "figures"),
-        cost=_table(_printed_cost(cost), COST, ["dataset_title", "ratio"]),
+        cost=table(_printed_cost(cost), COST, ["dataset_title", "ratio"]),
         reference=title_of(experiment, significance.reference_of(experiment)),
         tested=tested,
         claims=_claims(metrics, experiment) if tested else [],
-        statistics=_table(
+        statistics=table(
             _statistics(metrics, experiment),
             INTERVALS | (TESTS if tested else {}),
             ["dataset_title", "ratio", "protocol"],
         ),
         robustness=_robustness(results / "robustness.csv"),
         provenance=_provenance(experiment, metrics),
-        data=_table(metrics.drop_duplicates([*SETTING, "scene"]), DATA, []),
+        data=table(metrics.drop_duplicates([*SETTING, "scene"]), DATA, []),
         citations=_citations(experiment),
         config=json.dumps({key: experiment[key] for key in ("datasets", "protocols", "ratios", "seeds")}, indent=2),
     )
     write_text(target, page)
-
-
-def _table(frame: pd.DataFrame, columns: Mapping[str, Column], choices: Sequence[str]) -> dict:
-    """A table as the template prints it.
-
-    Every cell has the value that it is sorted by and its text; every row can be chosen by its values in `choices`.
-    Where the frame has them, columns `<name>_text` are printed in place of the values, `<name>_note` in small print
-    behind them, and `<name>_mark` is the class of the cells ("best").
-    """
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return {
-        "columns": list(columns.values()),
-        "choices": {choice: list(dict.fromkeys(str(row[choice]) for row in rows)) for choice in choices},
-        "labels": {choice: columns[choice].label for choice in choices},
-        "rows": [
-            {
-                "title": row.get("title", ""),
-                "place": ", ".join(
-                    f"{column.label.lower()} {row[name]}" if column.digits == 0 else str(row[name])
-                    for name, column in columns.items()
-                    if column.css == "place"
-                ),
-                "choices": {choice: str(row[choice]) for choice in choices},
-                "cells": [
-                    {
-                        "value": row[name],
-                        "text": row.get(f"{name}_text") or _text(row[name], column.digits),
-                        "mark": row.get(f"{name}_mark", ""),
-                        "note": row.get(f"{name}_note", ""),
-                    }
-                    for name, column in columns.items()
-                ],
-            }
-            for row in rows
-        ],
-    }
-
-
-def _text(value: Any, digits: int | None) -> str:
-    if value is None:
-        return "–"
-    if digits is None:
-        return str(value)
-    return "∞" if math.isinf(value) else f"{value:.{digits}f}"
 
 
 def _board(metrics: pd.DataFrame, first: Sequence[str]) -> dict:
@@ -201,22 +131,12 @@ def _board(metrics: pd.DataFrame, first: Sequence[str]) -> dict:
     board, deviations = facts.join(seeds.mean()), seeds.std()
     for name, metric in METRICS.items():
         notes = [f"± {value:.{metric.digits}f}" if value == value else "" for value in deviations[name]]
-        marks = board.groupby(level=SETTING, sort=False)[name].transform(_marks, metric.higher_better, metric.digits)
-        board = board.assign(**{f"{name}_note": notes, f"{name}_mark": marks})
+        marked = board.groupby(level=SETTING, sort=False)[name].transform(marks, metric.higher_better, metric.digits)
+        board = board.assign(**{f"{name}_note": notes, f"{name}_mark": marked})
     groups = {name: "paper" if name in PAPER else "wald" if name in first else "further" for name in METRICS}
-    columns = {name: Column(_heading(metric), metric.digits, groups[name]) for name, metric in METRICS.items()}
+    columns = {name: Column(heading(metric), metric.digits, groups[name]) for name, metric in METRICS.items()}
     columns = PLACE | PROTOCOL | columns | {"train_steps": Column("Training steps", 0)}
-    return _table(board.reset_index(), columns, ["dataset_title", "ratio", "protocol"])
-
-
-def _heading(metric: Metric) -> str:
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.symbol}{unit}\u00a0{'↑' if metric.higher_better else '↓'}"
-
-
-def _marks(values: pd.Series, higher_better: bool, digits: int) -> list[str]:
-    best, second = mark_best(values, higher_better, digits)
-    return ["best" if place in best else "second" if place in second else "" for place in range(len(values))]
+    return table(board.reset_index(), columns, ["dataset_title", "ratio", "protocol"])
 
 
 def _audited(metrics: pd.DataFrame, cost: pd.DataFrame, experiment: Mapping) -> pd.DataFrame:
@@ -308,7 +228,7 @@ def _robustness(path: Path) -> dict | None:
     if not path.exists():
         return None
     rows = read_table(path, SPREAD_DTYPES, rest="float64")
-    return _table(rows, {name: Column(name, 3 if rows[name].dtype.kind == "f" else None) for name in rows}, [])
+    return table(rows, {name: Column(name, 3 if rows[name].dtype.kind == "f" else None) for name in rows}, [])
 
 
 def _below_control(metrics: pd.DataFrame, experiment: Mapping) -> list[str]:

@@ -58,8 +58,6 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
     """
     folder = Path(folder)
     df = load_results(folder)
-    datasets = read_json(folder / "experiment.json")["datasets"]
-    pairs = Path(pairs) if pairs else folder.resolve().parent.parent / "data" / "pairs"
     if not (folder / "runs").is_dir():
         raise UserError(
             f"{folder} keeps no estimates (no folder runs), so its rows cannot be computed anew; nothing is said "
@@ -70,8 +68,15 @@ def verify(folder: str | Path, rows: int | None = 5, seed: int = 0, pairs: str |
         raise UserError(f"{folder} has no row with a result; run snakemake, or read the messages in its metrics.csv")
     if rows is not None:
         scored = sorted(random.Random(seed).sample(scored, min(rows, len(scored))))
+    return verify_rows(df.loc[scored], folder, pairs)
+
+
+def verify_rows(df: pd.DataFrame, folder: Path, pairs: str | Path | None = None) -> list[Verdict]:
+    """Compute rows with a result anew from the estimates in the results `folder`; see `verify`."""
+    datasets = read_json(folder / "experiment.json")["datasets"]
+    pairs = Path(pairs) if pairs else folder.resolve().parent.parent / "data" / "pairs"
     verdicts = []
-    for row in df.loc[scored].to_dict("records"):
+    for row in df.to_dict("records"):
         run = Run(*(row[key] for key in Run.__dataclass_fields__))
         data = datasets.get(run.dataset, {}).get("data", run.dataset)
         try:

@@ -1,25 +1,15 @@
 """Verifying the zoo: the rows of an entry's card must come out the same from its weights and the user's data."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-
 from smifbench import plugins
-from smifbench.data.scenes import prepare
 from smifbench.dataset import DataSet
-from smifbench.degradation.degrade import degrade
 from smifbench.errors import UserError
 from smifbench.fusion import zoo
-from smifbench.fusion.build import RunMethod
 from smifbench.fusion.zoo import Entry
-from smifbench.steps.fuse import fuse
-from smifbench.tools.verification import Verdict, complain
-
-TOLERANCE = 1e-6
-"""Largest relative difference: estimates are computed anew too, and another processor adds in another order."""
+from smifbench.tools.rerun import run_again
+from smifbench.tools.verification import Verdict
 
 
 def verify_zoo(name: str = "", data: str | Path | None = None) -> list[Verdict]:
@@ -50,34 +40,21 @@ def verify_entry(entry: Entry, data: str | Path | None = None) -> list[Verdict]:
     UserError
         When the data cannot be read, or the weights are not those of the card.
     """
-    dataset, run = _dataset(entry, data), entry.run
-    with TemporaryDirectory() as temporary, _threads(entry.fusing["threads"]):
-        folder = Path(temporary)
-        scenes = [folder / "scenes" / f"{row['scene']}.npy" for row in entry.rows]
-        for path in scenes:
-            prepare(dataset, run.dataset, path.stem, folder / "raw", path)
-        degrade(scenes, run.protocol, run.ratio, folder / "pairs")
-        place = folder / "runs" / run.folder
-        entry.as_trained(place / "trained")
-        fuse(RunMethod(run, entry.options, place / "trained"), folder / "pairs", place / "fused")
-        return [
-            Verdict(
-                f"{entry.name}, {row['scene']}",
-                complain({"status": "ok", "message": "", **row}, run, folder, folder / "pairs", "its card", TOLERANCE),
-            )
-            for row in entry.rows
-        ]
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Let torch compute with so many threads inside the block: another number adds in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with TemporaryDirectory() as temporary:
+        verdicts = run_again(
+            Path(temporary),
+            _dataset(entry, data),
+            entry.run,
+            entry.options,
+            entry.rows,
+            entry.fusing["threads"],
+            "its card",
+            entry.as_trained,
+        )
+    return [
+        Verdict(f"{entry.name}, {row['scene']}", verdict.complaint)
+        for row, verdict in zip(entry.rows, verdicts, strict=True)
+    ]
 
 
 def _dataset(entry: Entry, data: str | Path | None) -> DataSet:

@@ -10,7 +10,7 @@ from tiny_zoo import NAME
 
 from smifbench.__main__ import main
 from smifbench.fusion import zoo
-from smifbench.tools import zoo_verification
+from smifbench.tools import rerun
 
 
 def verify(*options):
@@ -61,8 +61,8 @@ def test_rounding_of_another_processor_holds_and_more_does_not(card, change, sta
 
 
 def test_as_many_threads_compute_as_made_the_rows(card, monkeypatch):
-    used, fuse, before = [], zoo_verification.fuse, torch.get_num_threads()
-    monkeypatch.setattr(zoo_verification, "fuse", lambda *args: (used.append(torch.get_num_threads()), fuse(*args)))
+    used, fuse, before = [], rerun.fuse, torch.get_num_threads()
+    monkeypatch.setattr(rerun, "fuse", lambda *args: (used.append(torch.get_num_threads()), fuse(*args)))
     edit(card, lambda about: about["fusing"].update(threads=before + 1))
     verify("--zoo", "--data", "files")
     assert (used, torch.get_num_threads()) == ([before + 1], before)
@@ -77,8 +77,8 @@ def test_other_data_are_found(card, capsys):
 
 
 def test_a_network_that_fails_holds_nothing(card, monkeypatch, capsys):
-    failing = partial(zoo_verification.fuse, memory_gb=1e-9)
-    monkeypatch.setattr(zoo_verification, "fuse", failing)
+    failing = partial(rerun.fuse, memory_gb=1e-9)
+    monkeypatch.setattr(rerun, "fuse", failing)
     status = verify("--zoo", "--data", "files")
     told = capsys.readouterr()
     assert status == 2
