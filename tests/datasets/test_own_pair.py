@@ -158,10 +158,10 @@ def config(folder, protocols, **options):
     }
 
 
-def test_the_readmes_example_is_an_experiment(tmp_path, monkeypatch):
+def test_the_pages_example_is_an_experiment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    readme = (plugins.ROOT / "README.md").read_text(encoding="utf-8")
-    example = yaml.safe_load(re.search(r"```yaml\n(experiment: my_pair\n.*?)```", readme, re.DOTALL)[1])
+    page = (plugins.ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(re.search(r"```yaml\n(experiment: my_pair\n.*?)```", page, re.DOTALL)[1])
     generator, crs = np.random.default_rng(0), CRS.from_epsg(32632)
     for name, bands, side, nm in (("enmap.hdr", 6, 30, np.array(NM)), ("sentinel2.tif", 4, 10, None)):
         image = generator.integers(1, 900, (bands, 3840 // side, 960 // side), dtype=np.int16)

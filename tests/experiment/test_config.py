@@ -194,7 +194,7 @@ def test_a_loss_that_a_method_does_not_know_is_told(where):
         "training": {"patch": 16} | (change if where == "training" else {}),
         "methods": {"ssr_net": {"recipe": change if where == "method" else {}}},
     }
-    with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, authors "):
+    with pytest.raises(UserError, match="unknown loss 'huber' in a recipe of ssr_net; known: l1, mse, rmse, authors "):
         check_experiment(config)
 
 

@@ -108,7 +108,9 @@ def test_weights_of_the_zoo_that_do_not_fit_are_told(toy_pair, capsys, method, w
 
 
 def test_a_method_that_the_config_does_not_name_has_its_own_recipe():
-    experiment = load_experiment(DEMO)
+    demo = load_experiment(DEMO)
+    others = {key: about for key, about in demo.methods.items() if "lla_net" not in key}
+    experiment = dataclasses.replace(demo, methods=others)
     options, recipe = _settings("lla_net", experiment, None)
     own = plugins.method_class("lla_net").recipe
     assert options == {}
