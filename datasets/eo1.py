@@ -7,8 +7,9 @@ at a fixed commit; of its code nothing was consulted.
 
 The file states no wavelengths. Its 47 bands are taken for Hyperion's bands 11 to 57, at 426.82 nm + 10.175 nm (n - 8),
 because the lines of the air then fall where they are: oxygen at 762 nm, water at 722 and 824 nm. The six bands of ALI
-are those up to 890 nm (MS-1', 1, 2, 3, 4 and 4'); MS-1', centred on 442 nm, lies below Hyperion's first band here, of
-which the simulated MSI can only make a copy of that band.
+are those up to 890 nm (MS-1', 1, 2, 3, 4 and 4'). MS-1' (433-453 nm) lies below Hyperion's first band here (457 nm), so
+no mixture of Hyperion's bands can simulate it. It is left out of the measured MSI too, so that both kinds of MSI have
+the same five bands.
 
 ALI's measured response is `datasets/srf/eo1_ali.csv`. It simulates an MSI for comparison; of the measured one no
 response is told to methods, because calibration, registration, noise and optics of the two instruments differ too.
@@ -30,7 +31,7 @@ from ._files import File, FileDataSet
 SIZE = (298, 136)
 
 IMAGES = {"I_HS_LR": 47, "I_MS_LR": 6}
-"""Variables of the file, and the number of their bands."""
+"""Variables of the file, and the number of their bands; of ALI's, `msi` leaves out the first."""
 
 HYPERION_SCALE, ALI_SCALE = 6000.0, 9000.0
 """Counts that become 1: constants above the largest ones (5925 and 8653), so that no statistic of the test region is
@@ -88,7 +89,7 @@ class Eo1(FileDataSet):
     folder
         Folder that holds `SanFrancisco_FR.mat` already; nothing is downloaded then.
     response
-        Spectral response that simulates an MSI, by name or path, of six bands. Protocols with `msi=measured` take the
+        Spectral response that simulates an MSI, by name or path, of five bands. Protocols with `msi=measured` take the
         MSI of ALI itself.
     """
 
@@ -120,7 +121,7 @@ class Eo1(FileDataSet):
         return np.full(len(WAVELENGTHS_NM), WIDTH_NM)
 
     def srf(self, folder: Path) -> np.ndarray:
-        """Response (6, 47) by which an MSI is simulated."""
+        """Response (5, 47) by which an MSI is simulated."""
         return spectral_response(self.response, WAVELENGTHS_NM, WIDTH_NM)
 
     def lacking(self, files: dict[str, File]) -> list[str]:
@@ -145,8 +146,11 @@ class Eo1(FileDataSet):
         return self._region("I_HS_LR", folder, scene) / np.float32(HYPERION_SCALE)
 
     def msi(self, folder: Path, scene: str) -> np.ndarray:
-        """Cut the scene's region out of ALI's image; the one pixel below 0 becomes 0."""
-        return np.maximum(self._region("I_MS_LR", folder, scene), 0) / np.float32(ALI_SCALE)
+        """Cut the scene's region out of ALI's image, without MS-1', which Hyperion does not see.
+
+        The one pixel below 0 becomes 0.
+        """
+        return np.maximum(self._region("I_MS_LR", folder, scene)[1:], 0) / np.float32(ALI_SCALE)
 
     def _region(self, variable: str, folder: Path, scene: str) -> np.ndarray:
         rows, columns = REGIONS[self.scenes()[scene]]

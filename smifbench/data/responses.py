@@ -13,7 +13,7 @@ The named curves lie in `datasets/srf/*.csv`, a row for each wavelength.
   interpolated linearly to 1 nm, noise below zero set to zero.
 - `eo1_ali`: the nine multispectral bands of EO-1's ALI, 1 nm, from the file ALI_Spectral_Responses.mat of
   Danaroth83/Band-Assignment on GitHub; its negative noise is set to zero.
-  `eo1_ali_vnir` keeps the six bands up to 890 nm.
+  `eo1_ali_vnir` keeps the five bands from 450 to 890 nm, those that Hyperion's bands of the data set `eo1` meet.
 """
 
 import csv
@@ -40,7 +40,7 @@ NAMED: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "nikon_d700_akhtar": ("nikon_d700_akhtar", None),
     "nikon_d700_smooth": ("nikon_d700_smooth", None),
     "eo1_ali": ("eo1_ali", None),
-    "eo1_ali_vnir": ("eo1_ali", ("MS1p", "MS1", "MS2", "MS3", "MS4", "MS4p")),
+    "eo1_ali_vnir": ("eo1_ali", ("MS1", "MS2", "MS3", "MS4", "MS4p")),
     "sentinel2a": ("sentinel2a", None),
     "sentinel2a_10m": ("sentinel2a", SENTINEL2_10M),
     "sentinel2a_20m": ("sentinel2a", SENTINEL2_20M),

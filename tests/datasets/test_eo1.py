@@ -10,6 +10,7 @@ import scipy.io
 from conftest import SHARED
 
 from smifbench import UserError, plugins
+from smifbench.data.responses import Response, load_response, spectral_response
 from smifbench.degradation.protocol import PROTOCOLS
 
 eo1 = sys.modules[plugins.dataset_class("eo1").__module__]
@@ -35,11 +36,11 @@ def test_both_images_are_cut_and_scaled_alone(made_up):
     assert dataset.brings_msi
     for scene, split in dataset.scenes().items():
         rows, columns = eo1.REGIONS[split]
-        for image, name, scale in (("read", "I_HS_LR", 6000), ("msi", "I_MS_LR", 9000)):
+        for image, name, first, scale in (("read", "I_HS_LR", 0, 6000), ("msi", "I_MS_LR", 1, 9000)):
             region = getattr(dataset, image)(Path(), scene)
             assert region.dtype == np.float32
             assert region.shape[1:] == dataset.size(scene)
-            counts = np.moveaxis(images[name][rows, columns], -1, 0)
+            counts = np.moveaxis(images[name][rows, columns, first:], -1, 0)
             np.testing.assert_allclose(region, np.maximum(counts, 0) / scale, rtol=1e-6)
 
 
@@ -72,9 +73,14 @@ def test_wavelengths_are_hyperions():
 def test_the_simulated_msi_has_the_bands_of_the_measured_one():
     srf = plugins.build_dataset("eo1").srf(Path())
     centroids = srf @ plugins.build_dataset("eo1").wavelengths_nm(Path())
-    # Published centroids of MS-1 to MS-4' in nm; MS-1' lies below the first band.
-    np.testing.assert_allclose(centroids[1:], [484.8, 567.2, 660.0, 790.0, 865.6], atol=2)
-    assert srf[0, 0] > 0.99
+    # Published centroids of MS-1 to MS-4' in nm.
+    np.testing.assert_allclose(centroids, [484.8, 567.2, 660.0, 790.0, 865.6], atol=2)
+
+
+def test_alis_first_band_is_left_out_because_hyperion_does_not_see_it():
+    grid, names, curves = load_response("eo1_ali")
+    with pytest.raises(UserError, match=r"only 1\.7 % of response band MS1p .* leave it out"):
+        spectral_response(Response(grid, names[:1], curves[:1]), eo1.WAVELENGTHS_NM, eo1.WIDTH_NM)
 
 
 def test_another_file_of_that_name_is_refused(made_up):
@@ -107,7 +113,7 @@ class TestRealScene:
     def test_it_is_verified_and_read(self, dataset, tmp_path):
         dataset.fetch(tmp_path)
         for scene in dataset.scenes():
-            for image, bands in ((dataset.read(tmp_path, scene), 47), (dataset.msi(tmp_path, scene), 6)):
+            for image, bands in ((dataset.read(tmp_path, scene), 47), (dataset.msi(tmp_path, scene), 5)):
                 assert image.shape == (bands, *dataset.size(scene))
                 assert 0 <= image.min() < image.max() < 1
 
@@ -125,6 +131,6 @@ class TestRealScene:
             image.reshape(len(image), -1)
             for image in (dataset.read(tmp_path, "eo1_test"), dataset.msi(tmp_path, "eo1_test"))
         )
-        alike = np.corrcoef(dataset.srf(tmp_path) @ hsi, msi)[:6, 6:]
+        alike = np.corrcoef(dataset.srf(tmp_path) @ hsi, msi)[:5, 5:]
         assert alike.diagonal().min() > 0.9
-        assert alike[3:].argmax(1).tolist() == [3, 4, 5]  # the visible bands look alike here
+        assert alike[2:].argmax(1).tolist() == [2, 3, 4]  # the visible bands look alike here

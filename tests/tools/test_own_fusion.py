@@ -1,5 +1,6 @@
 """`python -m smifbench fuse` with what an experiment has trained, and with a method that its config does not name."""
 
+import dataclasses
 import json
 
 import numpy as np
