@@ -108,7 +108,9 @@ class TSFN(FusionMethod):
         """Scalar loss of a batch; freezes BatchNorm after `freeze_bn_after` batches."""
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         batches = norms[0].num_batches_tracked
-        if self.freeze_bn_after is not None and batches is not None and batches >= self.freeze_bn_after:
+        # Frozen ones are not asked again: the number of batches lies on the device, and to read it is to wait for it.
+        asked = self.freeze_bn_after is not None and norms[0].training and batches is not None
+        if asked and batches >= self.freeze_bn_after:
             for norm in norms:
                 norm.eval()
         return super().training_loss(lr_hsi, hr_msi, hr_hsi, loss)
