@@ -1,11 +1,12 @@
-"""Measure training on a GPU, then run one experiment on prepared pairs, over as many short calls as it takes.
+"""Run one experiment on prepared pairs on a GPU, then measure training there, over as many short calls as it takes.
 
     python maintenance/gpu_check.py --pairs data/pairs/cave/block-gauss-s2/1/x4 --output results/gpu_check
 
 For a node that has this checkout, the folder of pairs (prepared elsewhere) and the scenes beside it, and of packages
 torch, NumPy and what training imports: SciPy, pandas, safetensors, tqdm, PyYAML. No network, no Snakemake. A call ends
 before `--minutes` are over, with status 3 where work is left: the same call goes on from there, on another node too if
-the output folder comes along.
+the output folder comes along (of a half-trained state `last.pt` is enough; `compiled` only saves compiling again).
+Methods take their turn in the config's order; what is fused is scored while the next one has the GPU.
 """
 
 import argparse
@@ -39,14 +40,20 @@ def main() -> int:
         if not path.exists():
             parser.error(f"there is no {path}; {of}")
     deadline = time.monotonic() + 60 * args.minutes - GRACE_SECONDS
-    for command in _commands(args):
-        print("$ python -m", *(part if len(part) < 60 else "..." for part in command), flush=True)
-        status = _run(command, deadline)
-        if status is None:
-            print("time is up; the same call goes on from here")
-            return 3
-        if status:
-            return status
+    _keep_compiled(args.output / "compiled")
+    scoring: list[subprocess.Popen] = []
+    try:
+        for command in _commands(args):
+            print("$ python -m", *(part if len(part) < 60 else "..." for part in command), flush=True)
+            status = _run(command, scoring, deadline)
+            if status is None:
+                print("time is up; the same call goes on from here")
+                return 3
+            if status:
+                return status
+    finally:
+        for process in scoring:
+            _wait(process, deadline)
     print(f"done: {args.output / 'throughput.csv'} and {args.output / 'metrics.csv'}")
     return 0
 
@@ -57,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=ROOT / "config" / "cave_gpu.yaml")
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1), help="CPU threads of training")
     parser.add_argument("--minutes", type=float, default=8.5, help="time that one call may take")
     parser.add_argument(
         "--throughput", default="--patch 64 --batch 32", help='arguments of that command, as in --throughput="ssr_net"'
@@ -76,7 +84,8 @@ def _commands(args: argparse.Namespace) -> list[list[str]]:
     }
     device, pairs = ["--device", args.device], ["--pairs", str(args.pairs)]
     table = ["--output", str(args.output / "throughput.csv")]
-    commands, scores = [["smifbench", "throughput", *shlex.split(args.throughput), *device, *table]], []
+    commands: list[list[str]] = []
+    scores = []
     for key, about in config["methods"].items():
         method, _, variant = key.partition("/")
         folder = args.output / "runs" / method / (variant or "default")
@@ -84,8 +93,9 @@ def _commands(args: argparse.Namespace) -> list[list[str]]:
         scores.append(score)
         run = Run(**setting, method=method, variant=variant or "default")
         of_run = ["--run", run.folder, *pairs]
-        network = ["--options", json.dumps(about.get("options", {})), *device]
-        changes = [config["training"], about.get("recipe", {})]
+        options = about.get("options", {})
+        network = ["--options", json.dumps(options), *device, "--threads", str(args.threads)]
+        changes = [config.get("training", {}), about.get("recipe", {})]
         recipe = asdict(resolved_recipe(method, config.get("recipe", "own"), *changes))
         steps = [
             ("train", trained, [*of_run, *network, "--recipe", json.dumps(recipe), "--state", state]),
@@ -99,13 +109,39 @@ def _commands(args: argparse.Namespace) -> list[list[str]]:
                 log = ["--log", str(folder / f"{step}.log")]
                 commands.append(["smifbench.steps", step, *arguments, "--output", output, *log])
     commands.append(["smifbench.steps", "collect", "--tables", *scores, "--output", str(args.output / "metrics.csv")])
+    commands.append(["smifbench", "throughput", *shlex.split(args.throughput), *device, *table])
     return commands
 
 
-def _run(command: list[str], deadline: float) -> int | None:
-    """Run a command; returns its status, or None when it had to be stopped, which it knows how to go on from."""
+def _keep_compiled(folder: Path) -> None:
+    """Let torch keep what it compiles beside the results, and not lose memory to gaps between its blocks."""
+    for name, value in {
+        "TORCHINDUCTOR_CACHE_DIR": str(folder.resolve() / "inductor"),
+        "TRITON_CACHE_DIR": str(folder.resolve() / "triton"),
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _run(command: list[str], scoring: list[subprocess.Popen], deadline: float) -> int | None:
+    """Run a command, or add it to those that are `scoring`, which end before rows are collected; returns as `_wait`."""
+    if command[1] == "score":
+        scoring.append(_start(command))
+        return 0
+    if command[1] == "collect":
+        for status in [_wait(process, deadline) for process in scoring]:
+            if status != 0:
+                return status
+    return _wait(_start(command), deadline)
+
+
+def _start(command: list[str]) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=Path.cwd(), env=environment)
+    return subprocess.Popen([sys.executable, "-m", *command], cwd=Path.cwd(), env=environment)
+
+
+def _wait(process: subprocess.Popen, deadline: float) -> int | None:
+    """Return a command's status, or None when it had to be stopped, which it knows how to go on from."""
     try:
         return process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

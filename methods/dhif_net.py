@@ -22,6 +22,7 @@ What differs, and why:
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,57 @@ def _resampling(layer: type[nn.Conv2d] | type[nn.ConvTranspose2d], bands: int, r
 
 def _upsample(image: Tensor, ratio: int) -> Tensor:
     return F.interpolate(image, scale_factor=ratio, mode="bicubic", align_corners=False)
+
+
+def _double(features: Tensor) -> Tensor:
+    """Double the size as `_upsample` does.
+
+    On a GPU by products with a fixed matrix: the gradient of torch's own is scattered by atomic additions there, whose
+    order changes the last digits, and which take long.
+    """
+    return _double_by_products(features) if features.is_cuda else _upsample(features, 2)
+
+
+def _double_by_products(features: Tensor) -> Tensor:
+    """Double (B, C, H, W) in height and width, in float32 at least; both are in channels_last order."""
+    batch, channels, height, width = features.shape
+    with torch.autocast(features.device.type, enabled=False):  # as for torch's own bicubic resizing
+        precise = features.to(torch.promote_types(features.dtype, torch.float32))
+        down, across = (_doubling(side, precise) for side in (height, width))
+        rows = precise.permute(0, 2, 3, 1).reshape(batch, height, width * channels)
+        pixels = (down.expand(batch, -1, -1) @ rows).reshape(batch * 2 * height, width, channels)
+        pixels = across.expand(len(pixels), -1, -1) @ pixels
+    return pixels.reshape(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+
+
+def _doubling(side: int, like: Tensor) -> Tensor:
+    """Matrix (2n, n) that doubles a column of n pixels; its entries are multiples of 1/256 that TF32 has, too."""
+    columns = torch.eye(side, dtype=torch.float32, device=like.device)[None, None]
+    return F.interpolate(columns, size=(2 * side, side), mode="bicubic", align_corners=False)[0, 0].to(like.dtype)
+
+
+def _aligned(convolutions: nn.Sequential, features: Tensor) -> Tensor:
+    """Apply convolutions and ReLUs; on a GPU with channels filled up by zeros to multiples of 8.
+
+    217 channels, which are 7 taps of 31 bands, leave a GPU's convolutions in bfloat16 without their widest loads.
+    """
+    return _filled_up(convolutions, features) if features.is_cuda else convolutions(features)
+
+
+def _filled_up(convolutions: nn.Sequential, features: Tensor) -> Tensor:
+    """Apply convolutions and ReLUs with channels filled up by zeros, which stay zero from layer to layer."""
+    channels = features.shape[1]
+    features = F.pad(features, (0, 0, 0, 0, 0, -channels % 8))
+    for layer in convolutions:
+        if isinstance(layer, nn.Conv2d):
+            channels = layer.out_channels
+            more = -channels % 8
+            weight = F.pad(layer.weight, (0, 0, 0, 0, 0, -layer.in_channels % 8, 0, more))
+            bias = None if layer.bias is None else F.pad(layer.bias, (0, more))
+            features = F.conv2d(features, weight, bias, padding=layer.padding)
+        else:
+            features = layer(features)
+    return features[:, :channels]
 
 
 def _extend(image: Tensor, axis: int, reach: int) -> Tensor:
@@ -112,7 +164,7 @@ class _UNet(nn.Module):
             skips.append(features)
             features = encoder(F.avg_pool2d(features, 2))
         for decoder in self.decoders:
-            features = decoder(torch.cat((skips.pop(), _upsample(features, 2)), dim=1))
+            features = decoder(torch.cat((skips.pop(), _double(features)), dim=1))
         return features[..., :height, :width]
 
 
@@ -130,7 +182,7 @@ class _Regulariser(nn.Module):
     def forward(self, features: Tensor, image: Tensor) -> Tensor:
         features = self.unet(features)
         for head, axis in zip(self.heads, (_COLUMNS, _ROWS, _BANDS), strict=True):
-            image = _filter(image, head(features), axis)
+            image = _filter(image, _aligned(cast(nn.Sequential, head), features), axis)
         return image
 
 

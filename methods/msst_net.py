@@ -14,8 +14,8 @@ What differs, and why:
 - The authors train the transformer layers beforehand, as encoders of masked autoencoders, and then everything
   together. Here only the second takes place: which of their encoders served which scale cannot be told.
 - Their position codes are noise, drawn anew in each forward pass and never learned. Here it is added in training only
-  (option `position_noise`), so that a trained network gives one answer; it comes from torch's global generator on the
-  CPU, so that a seed decides it on any device.
+  (option `position_noise`), so that a trained network gives one answer; it comes from the device's generator of torch,
+  so that a seed decides it.
 - The weights of the scales, which were to be learned, are constants in the official code; here they are plain means.
 - The official code fails where a side is no multiple of a patch, or the LR pixels none of the heads. Here each spatial
   scale repeats the last row and column up to its own multiple and crops when its patches are put back, and heads
@@ -140,7 +140,8 @@ class _Transformer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = self.norm_in(tokens)
         if self.training and self.noise:
-            tokens = tokens + self.noise * torch.randn(tokens.shape[1:]).to(tokens)
+            # Drawn where it is needed: a copy from the CPU would make the host wait for a GPU's step before.
+            tokens = tokens + self.noise * torch.randn(tokens.shape[1:], device=tokens.device).to(tokens)
         return self.norm_out(self.layers(tokens))
 
 

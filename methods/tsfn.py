@@ -107,8 +107,9 @@ class TSFN(FusionMethod):
     def training_loss(self, lr_hsi: Tensor, hr_msi: Tensor, hr_hsi: Tensor, loss: str = "l1") -> Tensor:
         """Scalar loss of a batch; freezes BatchNorm after `freeze_bn_after` batches."""
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
-        batches = norms[0].num_batches_tracked
-        if self.freeze_bn_after is not None and batches is not None and batches >= self.freeze_bn_after:
+        limit, batches = self.freeze_bn_after, norms[0].num_batches_tracked
+        # Frozen ones are not asked again: the number of batches lies on the device, and to read it is to wait for it.
+        if limit is not None and batches is not None and norms[0].training and batches >= limit:
             for norm in norms:
                 norm.eval()
         return super().training_loss(lr_hsi, hr_msi, hr_hsi, loss)

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistake, and the hint that names what was probably meant."""
+"""The one exception for a user's mistake, the hint that names what was probably meant, and the first line of any."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -25,6 +25,12 @@ class DamagedFile(MachineError):
 
 class CannotWrite(MachineError):
     """The disk is full or read-only."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that says something, or the error's kind where none does."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -50,9 +50,10 @@ class Recipe:
     batch, patch
         Patches in a batch, and the side of an HR patch in pixels (a multiple of the ratio).
     epochs, steps, seconds
-        Budget. An epoch is as many patches as tile the training scenes without overlap. Seconds count training and
-        validation, over all parts of an interrupted training; what is trained for a number of seconds depends on the
-        machine and does not repeat to the bit.
+        Budget. An epoch is as many patches as tile the training scenes without overlap. Seconds count steps alone, over
+        all parts of an interrupted training: validation, saving and, on a GPU, compiling (with the step that waits for
+        it) stop the clock. What is trained for a number of seconds depends on the machine and does not repeat to the
+        bit.
     schedule
         `"constant"`, `"cosine"` (to zero at the end of the budget) or `"step"`: times `gamma` at each fraction of
         the budget in `milestones`.
@@ -64,6 +65,7 @@ class Recipe:
         Random quarter turns and flips of every patch.
     ema
         Decay of an exponential moving average of the weights, which is then kept in their place; None for no average.
+        After n steps it is at most (1 + n) / (10 + n), so that an average soon forgets what training began with.
     scaling
         `"none"` gives the network the images as they are, in [0,1]. `"standard"` maps every band of both images by a
         shift and a factor, which are fitted to the training images, and maps the network's output back: a band is

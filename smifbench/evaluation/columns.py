@@ -21,7 +21,8 @@ DTYPES = {
 
 METRICS_COLUMNS = list(DTYPES)
 """Columns of `metrics.csv`. A row whose `status` is not "ok" has a message and no metrics: "failed" is a method's
-error, "skipped" a problem that it does not take, "not run" a data set that could not be had. `pixels_missing` are the
+error, "skipped" a problem that it does not take, "not run" a data set that could not be had. The message of an "ok" row
+says what the machine's memory changed in its training. `pixels_missing` are the
 pixels of the scene without a value, which no metric counts, `sam_excluded` those that are zero in the reference, which
 `sam` leaves out."""
 

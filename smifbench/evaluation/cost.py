@@ -10,6 +10,7 @@ seconds, without its arithmetic or its memory.
 """
 
 import copy
+import logging
 import math
 import statistics
 import time
@@ -25,12 +26,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from smifbench.errors import UserError
+from smifbench.errors import UserError, first_line
 from smifbench.fusion import build
 from smifbench.method import FusionMethod
 from smifbench.problem import FusionProblem
 from smifbench.system.devices import device_name
 from smifbench.system.memory import peak_bytes
+
+logger = logging.getLogger(__name__)
 
 NEGLIGIBLE = {
     # One or a few operations for an element, no sum over channels, taps or pixels: arithmetic, ...
@@ -259,7 +262,7 @@ def measure(
     generator = torch.Generator().manual_seed(0)
     shapes = _images(method, height, width)
     images = [torch.rand(image.shape, generator=generator).to(device, image.dtype) for image in shapes]
-    with torch.no_grad():
+    with torch.inference_mode():
         peak = peak_bytes(lambda: method(*images), device)
         seconds = [_seconds(method, images, device) for _ in range(repeats)]
     resident = sum(tensor.nbytes for tensor in (*method.parameters(), *method.buffers(), *images))
@@ -293,7 +296,8 @@ def cost_row(
     Returns
     -------
     dict
-        A value for each of `COST_COLUMNS` but `published_tflops`; `gmacs` and `gmacs_thop` in 10^9, NaN for solvers.
+        A value for each of `COST_COLUMNS` but `published_tflops`; `gmacs` and `gmacs_thop` in 10^9, NaN for solvers;
+        `gmacs` is NaN without fvcore, too.
     """
     network = build.build_method(method, image.problem, **options)
     measured = measure(network, image.height, image.width, repeats, device)
@@ -305,12 +309,21 @@ def cost_row(
         "height": image.height,
         "width": image.width,
         "params": count_parameters(network),
-        "gmacs": count_macs(network, image.height, image.width) / 1e9,
+        "gmacs": _gmacs(network, image),
         "gmacs_thop": count_macs_thop(network, image.height, image.width) / 1e9,
         "latency_ms": measured.latency_ms,
         "peak_memory_mb": measured.peak_memory_mb,
         "device": measured.device,
     }
+
+
+def _gmacs(method: FusionMethod, image: FusedImage) -> float:
+    """Multiply-adds in 10^9, or NaN where fvcore is not installed: latency is also taken on bare nodes."""
+    try:
+        return count_macs(method, image.height, image.width) / 1e9
+    except ModuleNotFoundError:
+        logger.warning("gmacs stay empty, because fvcore is not installed")
+        return math.nan
 
 
 def _images(method: FusionMethod, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -351,7 +364,7 @@ def _without_values(method: FusionMethod) -> Iterator[None]:
             raise
         raise UserError(
             f"{type(method).__name__} cannot be counted, because its forward reads values of tensors or mixes devices "
-            f"({str(error).splitlines()[0]}); branch on shapes only and keep constants as buffers"
+            f"({first_line(error)}); branch on shapes only and keep constants as buffers"
         ) from error
 
 

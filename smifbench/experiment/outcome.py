@@ -12,10 +12,11 @@ from pathlib import Path
 import torch
 
 from smifbench import plugins
-from smifbench.errors import MachineError, UserError
+from smifbench.errors import MachineError, UserError, first_line
 from smifbench.system.devices import device_name
 from smifbench.system.files import replacing_folder, write_json
 from smifbench.system.identity import code_id
+from smifbench.system.memory import memory_ran_out
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +34,16 @@ def outcome(work: Callable[[], dict], what: str) -> dict:
     """
     try:
         return {"status": "ok", "message": "", **work()}
-    except (OSError, MemoryError, torch.OutOfMemoryError, MachineError):
+    except (OSError, MachineError):
         raise
     except Exception as error:  # a plug-in may raise anything
+        if memory_ran_out(error):
+            raise MachineError(
+                f"{what} ran out of memory ({first_line(error)}); run it on a machine that has more, or has less to do"
+            ) from error
         logger.exception("%s failed", what)
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        return {"status": "failed", "message": f"{kind}{error}".splitlines()[0]}
+        return {"status": "failed", "message": f"{kind}{first_line(error)}"}
 
 
 def write_outcome(target: Path, about: dict, work: Callable[[Path], dict], what: str) -> None:

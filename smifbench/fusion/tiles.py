@@ -16,7 +16,7 @@ import torch
 from smifbench.errors import UserError
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.method import FusionMethod, check_estimate
-from smifbench.system.memory import peak_bytes
+from smifbench.system.memory import memory_ran_out, peak_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,9 @@ def fuse(
         windows = _windows(model, lr_hsi.shape, hr_msi.shape, most)
         try:
             return _fuse_windows(model, lr_hsi, hr_msi, device, windows, target)
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not memory_ran_out(error):
+                raise
             logger.warning("out of memory with %d tiles of at most %d pixels; trying smaller ones", len(windows), most)
         most = min(most, whole) // 2  # outside of the handler, whose traceback holds the tensors
         torch.cuda.empty_cache()

@@ -16,6 +16,7 @@ from smifbench.paper.published import published_tflops
 from smifbench.steps import _arguments
 from smifbench.system.devices import pick_device
 from smifbench.system.files import replacing
+from smifbench.system.precision import be_exact
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write a row for each method; one that cannot be counted keeps an empty row and does not stop the others."""
+    be_exact()
     rows = []
     if not unavailable(args.pairs):
         problem, device = load_problem(args.pairs), pick_device(args.device)

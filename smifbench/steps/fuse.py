@@ -73,7 +73,7 @@ def fuse(
             started = time.perf_counter()
             fuse_pair(model, pair.lr_hsi, pair.hr_msi, where, memory_gb, folder / f"{pair.scene}.npy")
             seconds[pair.scene] = round(time.perf_counter() - started, 4)
-        training = {key: before[key] for key in ("train_steps", "train_seconds") if key in before}
+        training = {key: before[key] for key in ("message", "train_steps", "train_seconds") if key in before}
         return {**training, "fuse_seconds": seconds}
 
     write_outcome(target, about, work, method.run.folder)

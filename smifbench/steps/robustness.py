@@ -142,7 +142,8 @@ class Bench:
             parts = error_parts(images.hr_hsi, estimate.clip(0, 1), ratio, missing)
             data = data_id([*images, *([] if missing is None else [missing])])
             gaps = {"pixels_missing": 0 if missing is None else int(missing.sum())}
-            return {"data": data, "fuse_seconds": seconds, **scores, **parts, **gaps}
+            told = {"message": self._facts.get("message", "")}
+            return {**told, "data": data, "fuse_seconds": seconds, **scores, **parts, **gaps}
 
         return names | outcome(work, protocol)
 

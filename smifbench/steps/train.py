@@ -92,6 +92,7 @@ def train(
         save_weights(training.finished(), folder / "weights.safetensors")
         write_csv(folder / "history.csv", training.history, HISTORY_COLUMNS)
         return {
+            "message": training.remark(),
             "train_steps": training.step,
             "train_seconds": round(training.seconds, 3),
             "recipe": asdict(recipe),

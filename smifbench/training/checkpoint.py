@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from smifbench.errors import first_line
 from smifbench.system.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,7 @@ class Checkpoint:
                 try:
                     state = self._read(path, device)
                 except Exception as error:  # a broken file may raise anything
-                    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                    logger.warning("%s is not used, because it is damaged (%s)", path, reason)
+                    logger.warning("%s is not used, because it is damaged (%s)", path, first_line(error))
                     continue
                 if state is None:
                     logger.warning("%s is not used, because code, settings or data were others when it was made", path)

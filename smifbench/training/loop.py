@@ -10,8 +10,8 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -19,16 +19,18 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from smifbench import metrics
 from smifbench.degradation.pairs import Pair
-from smifbench.errors import MachineError, UserError
+from smifbench.errors import MachineError, UserError, first_line
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.tiles import fuse
 from smifbench.method import Recipe
+from smifbench.system.devices import device_name
 from smifbench.system.files import write_csv
+from smifbench.system.memory import memory_ran_out
 from smifbench.system.precision import fast_on_gpu
 from smifbench.system.signals import interruption
 from smifbench.training.checkpoint import Checkpoint
@@ -74,10 +76,14 @@ def _optimizer(recipe: Recipe, model: ScaledNetwork) -> torch.optim.Optimizer:
     return kind(model.parameters(), lr=recipe.lr, betas=(first, second), weight_decay=recipe.weight_decay, fused=True)
 
 
+def _couples_patches(model: ScaledNetwork) -> bool:
+    """Tell whether the network normalises over all patches that pass through it at once."""
+    return any(isinstance(layer, _BatchNorm) for layer in model.modules())
+
+
 def _piece(recipe: Recipe, model: ScaledNetwork, device: torch.device) -> int:
     """Return how many patches are to pass through the network at once, as long as memory does not run out."""
-    couples_patches = any(isinstance(layer, _BatchNorm) for layer in model.modules())
-    if device.type != "cpu" or couples_patches:
+    if device.type != "cpu" or _couples_patches(model):
         return recipe.batch
     return min(recipe.batch, max(1, PIECE_PIXELS // recipe.patch**2))
 
@@ -139,17 +145,23 @@ class Training:
         # Compiling takes a minute or more, which is won back on a GPU but not on a CPU. CUDA graphs are not used: they
         # save the time of launching kernels, during which batches of a useful size keep the GPU busy anyway.
         self.loss = torch.compile(self._eager_loss, dynamic=False) if on_gpu else self._eager_loss
+        self.warm = not on_gpu
+        """False until the kernels of `loss` for batches of this size are compiled."""
         self.steps = steps_of(recipe, patches.per_epoch(recipe.patch))
         self.optimizer = _optimizer(recipe, model)
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema else None
+        self.average = copy.deepcopy(model) if recipe.ema else None
         self.generator = torch.Generator().manual_seed(seed)
         self.checkpoint = Checkpoint(state, fingerprint) if state else None
         self.piece = _piece(recipe, model, self.device)
         """Patches that pass through the network at once; gradients of a batch's pieces add up."""
+        self.smallest_piece = self.piece
         self.step, self.seconds, self.rollbacks = 0, 0.0, 0
+        """Steps taken, the time that they took, and how often training went back."""
+        self.since = time.monotonic()
+        """Until when the time of steps is counted in `seconds`."""
         self.history: list[dict] = []
-        self.losses: list[Tensor] = []
-        """Losses of the steps since the last row of the history."""
+        self.losses: list[float] = []
+        """Losses that were looked at since the last row of the history."""
         self.unseen: list[tuple[int, Tensor, Tensor]] = []
         """Step, loss with norm of the gradient (2,), and scenes of the batches that are not looked at yet."""
         self.good: dict | None = None
@@ -171,8 +183,10 @@ class Training:
             raise UserError(f"{broken}; check the values that the method starts with")
         if self.recipe.rollbacks and self.good is None:
             self.good = copy.deepcopy(self._state())
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         spent, budget, unit = self._spent()
-        started, saved = time.monotonic() - self.seconds, time.monotonic()
+        self.since = saved = time.monotonic()
         with (
             interruption() if self.checkpoint else nullcontext(lambda: None) as signal,
             progress(total=int(budget), initial=int(spent), unit=unit) as bar,
@@ -180,7 +194,7 @@ class Training:
             logger.info("training starts at %.0f of %.0f %s on %s", spent, budget, unit, self.device)
             while spent < budget:
                 self.one_step()
-                self.seconds = time.monotonic() - started
+                self._count_time()
                 before, (spent, budget, _) = spent, self._spent()
                 bar.update(int(min(spent, budget)) - bar.n)
                 records = VALIDATIONS * spent // budget > VALIDATIONS * before // budget
@@ -189,17 +203,39 @@ class Training:
                 if not self.healthy(now=records or saves):
                     spent = self._spent()[0]
                     continue
-                if records:
-                    self._record()
-                    bar.set_postfix(loss=f"{self.history[-1]['loss']:.3g}", psnr=f"{self.history[-1]['val_psnr']:.2f}")
-                if saves:
-                    self._save()
-                    saved = time.monotonic()
+                with self._stopped_clock():
+                    if records:
+                        self._record()
+                        last = self.history[-1]
+                        bar.set_postfix(loss=f"{last['loss']:.3g}", psnr=f"{last['val_psnr']:.2f}")
+                    if saves:
+                        self._save()
+                        saved = time.monotonic()
                 if stopped_by and self.checkpoint:
                     raise MachineError(
                         f"training was stopped by {stopped_by} after step {self.step}; run the same command again to "
                         f"go on from the state in {self.checkpoint.folder}"
                     )
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.seconds, self.since = self.seconds + now - self.since, now
+
+    @contextmanager
+    def _stopped_clock(self) -> Iterator[None]:
+        """Leave the time inside the block out of `seconds`."""
+        self._count_time()
+        yield
+        self.since = time.monotonic()
+
+    def remark(self) -> str:
+        """Say what in this training depended on the machine's memory, for the rows of its results; "" for nothing."""
+        if self.smallest_piece == self.recipe.batch or not _couples_patches(self.model):
+            return ""
+        return (
+            f"batch normalisation saw {self.smallest_piece} of {self.recipe.batch} patches at once, because more did "
+            "not fit into the memory"
+        )
 
     def finished(self) -> ScaledNetwork:
         """Return the trained network, with its kernels in torch's usual memory order, which files have too."""
@@ -218,15 +254,17 @@ class Training:
             batch = Batch(*(part.contiguous() for part in batch))
         with fast_on_gpu(self.fast):
             loss = self._gradients(batch)
+        self.smallest_piece = min(self.smallest_piece, self.piece)
+        if not self.warm:
+            self._finish_compiling()
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm([cast(Tensor, weight.grad) for weight in weights])
         if recipe.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(weights, recipe.clip_norm, norm)
         self.optimizer.step()
         if self.average:
-            self.average.update_parameters(self.model)
+            self._update_average()
         self.step += 1
-        self.losses.append(loss)
         self.unseen.append((self.step, torch.stack([loss, norm]), batch.scenes))
 
     def healthy(self, now: bool = True) -> bool:
@@ -239,8 +277,10 @@ class Training:
         """
         if not self.unseen or not (now or self.device.type == "cpu" or len(self.unseen) >= LOOK_STEPS):
             return True
-        sentence = self._mishap() or (self._overflow() if now else "")
+        noted = torch.stack([values for _, values, _ in self.unseen]).tolist()
+        sentence = self._mishap(noted) or (self._overflow() if now else "")
         if not sentence:
+            self.losses += [loss for loss, _ in noted]
             self.unseen = []
             return True
         if self.good is None or self.rollbacks == self.recipe.rollbacks:
@@ -251,9 +291,8 @@ class Training:
         logger.warning("%s; training goes back to step %d, at half the learning rate", sentence, self.step)
         return False
 
-    def _mishap(self) -> str:
+    def _mishap(self, noted: list[list[float]]) -> str:
         """Say at which of the steps not looked at yet a loss or gradient was not finite first, and on what; or ""."""
-        noted = torch.stack([values for _, values, _ in self.unseen]).tolist()
         for (step, _, scenes), (loss, norm) in zip(self.unseen, noted, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = f"norm of the gradient became {norm}" if math.isfinite(loss) else f"loss became {loss}"
@@ -276,7 +315,7 @@ class Training:
     @property
     def _kept(self) -> ScaledNetwork:
         """The averaged network where the recipe asks for it, else the trained one."""
-        return cast(ScaledNetwork, self.average.module) if self.average else self.model
+        return self.average or self.model
 
     def _spent(self) -> tuple[float, float, str]:
         """Return how much of the budget is spent, the budget, and the unit of both."""
@@ -293,6 +332,25 @@ class Training:
                 remedy = self._remedy(error)
             # After the handler, because the error holds tensors of the failed attempt as long as it is handled.
             logger.warning("step %d: %s", self.step + 1, remedy)
+            self.warm = False
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()  # for what allocates past torch: kernels to be loaded, workspaces
+                torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _finish_compiling(self) -> None:
+        """Leave the step so far out of `seconds`: it went to compiling, or to attempts that failed."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.since, self.warm = time.monotonic(), True
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Move the average towards the weights: fast at first, so that it soon forgets what training began with."""
+        average = cast(ScaledNetwork, self.average)
+        decay = min(cast(float, self.recipe.ema), (1 + self.step) / (10 + self.step))
+        get_ema_multi_avg_fn(decay)(list(average.parameters()), list(self.model.parameters()), self.step)
+        for kept, now in zip(average.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(now)
 
     def _accumulate(self, batch: Batch) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
@@ -306,7 +364,7 @@ class Training:
 
     def _remedy(self, error: Exception) -> str:
         """Change what may help against an error and describe the change; raise the error where nothing helps."""
-        out_of_memory = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        out_of_memory = memory_ran_out(error)
         if out_of_memory and self.piece > 1:
             self.piece = (self.piece + 1) // 2
             return f"out of memory; from now on the network gets at most {self.piece} patches of a batch at once"
@@ -317,11 +375,11 @@ class Training:
             ) from error
         if self.loss != self._eager_loss:
             self.loss = self._eager_loss
-            return f"torch.compile failed, so the network runs uncompiled ({str(error).splitlines()[0]})"
+            return f"torch.compile failed, so the network runs uncompiled ({first_line(error)})"
         raise error
 
     def _record(self) -> None:
-        loss = float(torch.stack(self.losses).mean())
+        loss = float(torch.tensor(self.losses).mean())
         self.losses = []
         scores = []
         for pair in self.validation:
@@ -331,7 +389,7 @@ class Training:
         self.model.train()
         psnr, sam = np.mean(scores, axis=0) if scores else (math.nan, math.nan)
         rate = self.optimizer.param_groups[0]["lr"]
-        speed = self.step * self.recipe.batch / self.seconds
+        speed = self.step * self.recipe.batch / self.seconds if self.seconds else math.nan
         values = (self.step, loss, rate, float(psnr), float(sam), self.seconds, speed, _peak_memory_mb(self.device))
         self.history.append(dict(zip(HISTORY_COLUMNS, values, strict=True)))
         if self.recipe.rollbacks:
@@ -348,11 +406,13 @@ class Training:
             "random": torch.get_rng_state(),
             "random_on_gpu": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "piece": self.piece,
+            "smallest_piece": self.smallest_piece,
+            "device": device_name(self.device),
             "step": self.step,
             "seconds": self.seconds,
             "rollbacks": self.rollbacks,
-            "history": self.history,
-            "losses": self.losses,
+            "history": list(self.history),
+            "losses": list(self.losses),
         }
 
     def _take(self, state: dict) -> None:
@@ -365,8 +425,11 @@ class Training:
         torch.set_rng_state(state["random"].cpu())
         if state["random_on_gpu"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_on_gpu"].cpu(), self.device)
-        self.piece, self.step, self.seconds = state["piece"], state["step"], state["seconds"]
-        self.rollbacks, self.history, self.losses = state["rollbacks"], state["history"], state["losses"]
+        if state["device"] == device_name(self.device):  # what one device has memory for says nothing about another
+            self.piece = min(self.piece, state["piece"])
+        self.smallest_piece = min(self.smallest_piece, state["smallest_piece"])
+        self.step, self.seconds, self.rollbacks = state["step"], state["seconds"], state["rollbacks"]
+        self.history, self.losses = state["history"], state["losses"]
         self.unseen = []
 
     def _save(self) -> None:

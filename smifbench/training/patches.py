@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -134,6 +135,14 @@ def _pixels(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
     return pixels
 
 
+@cache
+def _symmetries(side: int, device: torch.device) -> Tensor:
+    """Pixel numbers (8, side, side) of a square under its eight symmetries; kept, to spare a GPU their many kernels."""
+    square = torch.arange(side * side, device=device).view(side, side)
+    turned = torch.stack([torch.rot90(square, turns) for turns in range(4)])
+    return torch.cat((turned, turned.flip(2)))
+
+
 def _numbers(cuts: Tensor, side: int, step: int) -> Tensor:
     """Pixel numbers (B, side, side) of square cuts, in the order of their symmetry.
 
@@ -141,8 +150,6 @@ def _numbers(cuts: Tensor, side: int, step: int) -> Tensor:
     the symmetry; `step` is the ratio of the image's grid to that one.
     """
     start, width, top, left, symmetry = cuts[..., None, None]
-    square = torch.arange(side * side, device=cuts.device).view(side, side)
-    turned = torch.stack([torch.rot90(square, turns) for turns in range(4)])
-    within = torch.cat((turned, turned.flip(2)))[symmetry.flatten()]
+    within = _symmetries(side, cuts.device)[symmetry.flatten()]
     rows, columns = top * step + within // side, left * step + within % side
     return start * step**2 + rows * (width * step) + columns

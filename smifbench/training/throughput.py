@@ -6,6 +6,9 @@ sizes; scenes are noise. Only torch, NumPy and what training itself needs are im
 """
 
 import csv
+import logging
+import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +31,10 @@ from smifbench.method import FusionMethod, Recipe
 from smifbench.problem import FusionProblem
 from smifbench.system.devices import device_name
 from smifbench.system.files import write_csv
+from smifbench.system.memory import memory_ran_out
 from smifbench.training.loop import Training
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = [
     *("device", "method", "patch", "batch", "gmacs_per_patch", "patches_per_s", "naive_patches_per_s", "speedup"),
@@ -58,7 +64,8 @@ def measure_all(
         Where to train.
     output
         CSV file with `COLUMNS`; rates are in patches a second and in 10^9 multiply-adds (MACs) a second. MACs are those
-        of convolutions, linear layers and products, as torch counts them in a forward, times `PASSES`.
+        of convolutions, linear layers and products, as torch counts them in a forward, times `PASSES`. What does not
+        fit into the memory is NaN.
 
     Returns
     -------
@@ -96,13 +103,15 @@ def measure(method: str, patch: int, batch: int, seconds: float, device: torch.d
         "convolution": _convolution(64 if device.type == "cuda" else 1, device),
     }
     rates: dict[str, list[float]] = {name: [] for name in turns}
-    for name, work in turns.items():
-        next(work)  # compiles, fills caches
-        rates[name].append(_rate(work, 0, device))
+    for name, work in list(turns.items()):
+        if not _warmed_up(work, device):
+            logger.warning("%s does not fit into the memory by the %s loop", method, name)
+            rates[name] = [math.nan]
+            del turns[name]
     for _ in range(TURNS):
         for name, work in turns.items():
             rates[name].append(_rate(work, seconds / TURNS, device))
-    patches, naive, matmul, convolution = (statistics.median(rates[name][1:]) for name in turns)
+    patches, naive, matmul, convolution = map(statistics.median, rates.values())
     achieved = PASSES * macs * patches
     values = {
         "gmacs_per_patch": macs / 1e9,
@@ -116,6 +125,20 @@ def measure(method: str, patch: int, batch: int, seconds: float, device: torch.d
         "share_of_convolution": achieved / convolution,
     }
     return {key: f"{value:.4g}" for key, value in values.items()}
+
+
+def _warmed_up(work: Iterator[int], device: torch.device) -> bool:
+    """Compile and fill caches by two items of `work`; returns False where memory runs out."""
+    try:
+        next(work)
+        _rate(work, 0, device)
+        return True
+    except Exception as error:
+        if not memory_ran_out(error):
+            raise
+    if device.type == "cuda":  # after the handler, whose traceback holds the tensors
+        torch.cuda.empty_cache()
+    return False
 
 
 def _build(method: str, device: torch.device) -> FusionMethod:
@@ -168,7 +191,11 @@ def _naive(network: FusionMethod, pairs: list[Pair], patch: int, batch: int, dev
     """Train as most public code does: DataLoader, float32, NCHW, eager, Adam with its defaults; yields as `_engine`."""
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-4)
     network.train()
-    for epoch in cycle([DataLoader(_Crops(pairs, patch), batch, shuffle=True)]):
+    # On a CPU workers would take the cores that train.
+    workers = min(4, os.cpu_count() or 1) if device.type == "cuda" else 0
+    crops = _Crops(pairs, patch)
+    loader = DataLoader(crops, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    for epoch in cycle([loader]):
         for lr_hsi, hr_msi, hr_hsi in epoch:
             optimizer.zero_grad()
             network.training_loss(lr_hsi.to(device), hr_msi.to(device), hr_hsi.to(device)).backward()

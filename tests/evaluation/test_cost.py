@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 
 import pytest
 import torch
@@ -47,6 +48,14 @@ class Convolutions(FusionMethod):
 CONVOLUTION_MACS = PIXELS * (
     27 * 8 + 2 * 8 + 18 * 8 + 128 * 8 + 32 * 16 // 4 + 5 * 16 // 4 + 27 * 16 // 4 + 30 * 6 + 4 * 6
 )
+
+
+def test_latency_is_taken_where_fvcore_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fvcore.nn", None)
+    row = cost.cost_row(cost.FusedImage("toy", PROBLEM, 16, 16), "ssr_net", "default", {}, repeats=1)
+    assert math.isnan(row["gmacs"])
+    assert row["latency_ms"] > 0
+    assert row["gmacs_thop"] > 0
 
 
 class Attention(FusionMethod):

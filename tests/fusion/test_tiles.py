@@ -95,14 +95,15 @@ class Spread(FusionMethod):
 
     title, citation, trainable = "Spread", "none", False
 
-    def __init__(self, halo, grid=1, most=math.inf):
+    def __init__(self, halo, grid=1, most=math.inf, error=None):
         super().__init__(FusionProblem(BANDS, MSI_BANDS, 4))
         self.halo, self.grid, self.most, self.seen = halo, grid, most, []
+        self.error = error or torch.OutOfMemoryError("too large")
 
     def forward(self, lr_hsi, hr_msi):
         self.seen.append(tuple(hr_msi.shape[2:]))
         if math.prod(hr_msi.shape[2:]) > self.most:
-            raise torch.OutOfMemoryError("too large")
+            raise self.error
         return torch.nn.functional.interpolate(lr_hsi, scale_factor=4) + hr_msi[:, :1]
 
 
@@ -122,8 +123,9 @@ def test_tiles_keep_to_the_pixels_that_they_may_have_and_to_the_grid(height, wid
     assert (covered == 1).all()
 
 
-def test_a_gpu_that_runs_out_of_memory_gets_tiles():
-    method = Spread(1, most=1000)
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("too large"), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")])
+def test_a_gpu_that_runs_out_of_memory_gets_tiles(error):
+    method = Spread(1, most=1000, error=error)
     lr_hsi, hr_msi = images(64, 64)
     estimate = fuse(method, lr_hsi, hr_msi)
     assert method.seen[0] == (64, 64)

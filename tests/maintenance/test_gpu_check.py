@@ -13,8 +13,7 @@ from smifbench.degradation import degrade
 
 CONFIG = {
     "experiment": "rehearsal",
-    "training": {"steps": 3, "batch": 1, "patch": 16},
-    "methods": {"ssr_net": {"recipe": {"lr": 1e-3}}},
+    "methods": {"ssr_net": {"recipe": {"lr": 1e-3, "steps": 3, "batch": 1, "patch": 16}}, "gsa": {}},
 }
 
 
@@ -34,12 +33,14 @@ def test_calls_add_up_to_a_table_and_a_run(tmp_path):
         prepared.append(write_scene(tmp_path / "scenes" / f"{split}.npy", cube, split))
     degrade.degrade(prepared, "block-gauss-s2/1", 4, tmp_path / "pairs" / "toy" / "block-gauss-s2" / "1" / "x4")
     first = check(tmp_path, minutes=0)
+    assert not (tmp_path / "out" / "metrics.csv").exists()
     assert first.returncode == 3, first.stderr
     assert "the same call goes on from here" in first.stdout
     second = check(tmp_path, minutes=9)
     assert second.returncode == 0, second.stderr
     with (tmp_path / "out" / "metrics.csv").open() as file:
-        (row,) = csv.DictReader(file)
+        row, control = csv.DictReader(file)
+    assert (control["method"], control["status"]) == ("gsa", "ok")
     assert (row["method"], row["dataset"], row["protocol"], row["status"]) == (
         "ssr_net",
         "toy",

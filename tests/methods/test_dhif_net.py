@@ -224,3 +224,49 @@ def test_autocast_keeps_the_image_in_float32():
         rounded = fused(model, *images)
     assert {*seen, rounded.dtype} == {torch.float32}
     assert relative_error(rounded, exact) < 0.03
+
+
+def with_gradients(work, *tensors):
+    """Result of `work` and the gradients of its sum of squares."""
+    leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+    result = work(*leaves)
+    result.square().sum().backward()
+    return [result, *(leaf.grad for leaf in leaves)]
+
+
+@pytest.mark.parametrize("size", [(4, 4), (8, 6), (1, 3)])
+def test_doubling_for_a_gpu_equals_torchs(size):
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, *size, dtype=torch.float64)
+    found, expected = (
+        with_gradients(double, features)
+        for double in (dhif_net._double_by_products, lambda image: dhif_net._upsample(image, 2))
+    )
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-13)
+    assert dhif_net._double_by_products(features).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_matrix_that_doubles_is_exact_in_the_precision_that_a_gpu_may_take():
+    matrix = dhif_net._doubling(9, torch.empty(0))
+    digits, _ = torch.frexp(matrix)
+    assert torch.equal(digits * 2**11, (digits * 2**11).round())  # TF32 has 11 binary digits
+
+
+def test_doubling_keeps_float32_under_autocast():
+    features = torch.randn(1, 3, 6, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        doubled = dhif_net._double_by_products(features)
+    torch.testing.assert_close(doubled, dhif_net._upsample(features, 2), rtol=0, atol=1e-5)
+
+
+def test_channels_filled_up_for_a_gpu_change_nothing():
+    torch.manual_seed(0)
+    head = dhif_net._convolutions(6, 13, 21).append(torch.nn.Conv2d(21, 9, 1)).double()
+    features, kernels = torch.randn(2, 6, 5, 7, dtype=torch.float64), list(head.parameters())
+    results = []
+    for work in (head, lambda image: dhif_net._filled_up(head, image)):
+        head.zero_grad()
+        results.append([*with_gradients(work, features), *(kernel.grad for kernel in kernels)])
+    for plain, filled in zip(*results, strict=True):
+        torch.testing.assert_close(filled, plain, rtol=0, atol=1e-12)

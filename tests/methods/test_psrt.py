@@ -219,3 +219,17 @@ def test_autocast_keeps_the_residual_stream_in_float32():
         rounded = fused(model, *images)
     assert {*seen, rounded.dtype} == {torch.float32}
     assert relative_error(rounded, exact) < 0.02
+
+
+@pytest.mark.parametrize("window", [2, 4])
+def test_sums_for_a_gpu_attend_like_products(window):
+    torch.manual_seed(0)
+    results = []
+    for attend in (psrt._attend_by_products, psrt._attend_by_sums):
+        torch.manual_seed(0)
+        parts = [torch.randn(50, 4, window**2, dtype=torch.float64, requires_grad=True) for _ in range(3)]
+        mixed = attend(*parts)
+        mixed.square().sum().backward()
+        results.append([mixed, *(part.grad for part in parts)])
+    for product, total in zip(*results, strict=True):
+        torch.testing.assert_close(total, product, rtol=0, atol=1e-12)

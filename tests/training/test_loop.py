@@ -26,6 +26,7 @@ from smifbench.degradation.simulation import simulate
 from smifbench.errors import MachineError
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.system import precision
+from smifbench.training import loop
 from smifbench.training.loop import HISTORY_COLUMNS, LOOK_STEPS, Training, learning_rate_factor, steps_of
 
 RECIPE = Recipe(lr=1e-3, batch=2, patch=16, steps=12, schedule="cosine", warmup=0.1, augment=True, ema=0.9)
@@ -159,6 +160,52 @@ def test_an_interruption_does_not_count_in_a_budget_in_seconds(clock, tmp_path):
     resumed = finished(recipe, state=tmp_path)
     assert (resumed.step, resumed.seconds) == (10, 10)
     assert [row["step"] for row in resumed.history] == list(range(1, 11))
+
+
+def takes(clock, seconds, method):
+    """Let a method of a training take so many seconds of the clock."""
+
+    def slow(*arguments, **settings):
+        clock[0] += seconds
+        return method(*arguments, **settings)
+
+    return slow
+
+
+@pytest.mark.usefixtures("saves_always")
+def test_validation_and_saving_do_not_count_in_a_budget_in_seconds(clock, monkeypatch, tmp_path):
+    monkeypatch.setattr("smifbench.training.loop.fuse", takes(clock, 300, loop.fuse))
+    monkeypatch.setattr(Training, "_save", takes(clock, 70, Training._save))
+    done = finished(Recipe(batch=1, patch=16, seconds=40), state=tmp_path)
+    assert (done.step, done.seconds) == (40, 40)
+    assert [row["seconds"] for row in done.history] == list(range(2, 41, 2))
+
+
+def test_compiling_does_not_count_in_a_budget_in_seconds(clock):
+    recipe = Recipe(lr=1.0, batch=2, patch=16, seconds=40, schedule="cosine", warmup=0.25)
+    run = training(recipe)
+    run.warm, rates = False, []
+
+    def compiled(lr_hsi, *others):
+        rates.append(run.optimizer.param_groups[0]["lr"])
+        if len(rates) in (1, 5):
+            clock[0] += 100  # at the start, and again for pieces of another size
+        if len(rates) == 4:
+            raise RuntimeError("CUDNN_STATUS_ALLOC_FAILED")
+        return run._eager_loss(lr_hsi, *others)
+
+    run.loss = compiled
+    run.run(quiet)
+    assert run.piece == 1
+    assert (run.step, run.seconds) == (42, 40)  # the two steps that compiled are free
+    assert rates[:4] == pytest.approx([0, 0, 0.1, 0.2])
+
+
+def test_a_compiled_step_without_time_has_no_speed(clock):
+    run = training(Recipe(batch=1, patch=16, steps=1))
+    run.warm = False
+    run.run(quiet)
+    assert math.isnan(run.history[-1]["patches_per_second"])
 
 
 @pytest.mark.parametrize(
@@ -375,8 +422,9 @@ def test_on_a_gpu_the_host_looks_now_and_then_and_names_the_step():
         run.healthy(now=False)
 
 
-def test_what_a_step_notes_stays_on_the_device(monkeypatch):
-    run = training(replace(RECIPE, clip_norm=1.0, ema=None))
+@pytest.mark.parametrize(("method", "options"), [("ssr_net", {}), ("msst_net", TINY_MSST)])
+def test_what_a_step_notes_stays_on_the_device(method, options, monkeypatch):
+    run = training(replace(RECIPE, clip_norm=1.0), method=method, **options)
     run.one_step()  # the first one fills the optimizer's state
     for waits in ("item", "tolist", "__bool__", "__float__", "cpu", "numpy"):
         monkeypatch.setattr(torch.Tensor, waits, lambda *_, name=waits: pytest.fail(f"{name} waits for the device"))
@@ -505,6 +553,32 @@ def test_a_run_with_a_rollback_goes_on_and_resumes_bit_for_bit(tmp_path):
     assert torch.equal(weights(resumed), weights(undisturbed))
 
 
+# The average of the weights
+
+
+def test_the_average_follows_fast_at_first_and_slowly_later():
+    run = training(replace(RECIPE, ema=0.6, steps=20))
+    name = next(iter(dict(run.model.named_parameters())))
+    expected = run.model.state_dict()[name].clone()
+    for step in range(20):
+        run.one_step()
+        decay = min(0.6, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * run.model.state_dict()[name]
+    torch.testing.assert_close(run.finished().state_dict()[name], expected)
+
+
+def test_the_average_has_the_running_statistics_of_the_network():
+    run = finished(Recipe(batch=2, patch=16, steps=3, ema=0.9), method="tsfn", blocks=1, width=4)
+    kept, now = run.finished(), run.model
+    assert kept is not now
+    assert any(buffer.ndim == 1 for buffer in kept.buffers())
+    for mine, theirs in zip(kept.buffers(), now.buffers(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+# Memory
+
+
 def limit_memory(run, most):
     """Let the network of `run` raise torch's error on more than `most` patches; returns the numbers that came."""
     original, came = run.loss, []
@@ -567,16 +641,52 @@ def test_a_smaller_piece_survives_an_interruption(tmp_path):
     assert resumed.piece == 1
 
 
-def test_a_failed_compilation_falls_back_and_tells(caplog):
+@pytest.mark.usefixtures("saves_always")
+def test_the_piece_of_another_device_is_not_taken_over(tmp_path):
+    run = training(state=tmp_path)
+    run.piece = 1
+    run.checkpoint.save({**run._state(), "good": None, "device": "a small GPU"})
+    resumed = training(state=tmp_path)
+    resumed._restore()
+    assert resumed.piece == RECIPE.batch
+
+
+def test_a_rollback_keeps_to_the_pieces_that_fit():
+    run = training(replace(RECIPE, rollbacks=1))
+    run.good = copy.deepcopy(run._state())
+    run.piece = 1
+    run.unseen.append((1, torch.tensor([math.nan, 1]), torch.tensor([0])))
+    assert not run.healthy()
+    assert run.piece == 1
+
+
+def test_pieces_of_a_network_that_normalises_over_the_batch_are_told():
+    whole = finished(Recipe(batch=4, patch=16, steps=1), method="tsfn", blocks=1, width=4)
+    assert whole.remark() == ""
+    pieces = training(Recipe(batch=4, patch=16, steps=1), method="tsfn", blocks=1, width=4)
+    limit_memory(pieces, most=2)
+    pieces.run(quiet)
+    assert pieces.remark() == (
+        "batch normalisation saw 2 of 4 patches at once, because more did not fit into the memory"
+    )
+    other = training(Recipe(batch=4, patch=16, steps=1))
+    limit_memory(other, most=2)
+    other.run(quiet)
+    assert other.remark() == ""
+
+
+@pytest.mark.parametrize("text", ["no compiler\nand a long story", "", "\n"])
+def test_a_failed_compilation_falls_back_and_tells(text, caplog):
     run = training()
 
     def compiled(*_):
-        raise RuntimeError("no compiler\nand a long story")
+        raise RuntimeError(text)
 
     run.loss = compiled
     run.run(quiet)
+    told = text.partition("\n")[0] or "RuntimeError"
     assert [record.getMessage() for record in caplog.records] == [
-        "step 1: torch.compile failed, so the network runs uncompiled (no compiler)"
+        f"step 1: torch.compile failed, so the network runs uncompiled ({told})"
     ]
     assert torch.equal(weights(run), weights(finished()))
 

@@ -64,6 +64,18 @@ def test_both_loops_train(loop):
     assert network.training_loss(lr_hsi, hr_msi, hr_hsi) < 0.9 * before
 
 
+def test_a_loop_that_does_not_fit_is_left_empty(monkeypatch, caplog):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+        yield
+
+    monkeypatch.setattr(throughput, "_naive", full)
+    row = throughput.measure("ssr_net", 16, 2, 0.05, CPU)
+    assert (row["naive_patches_per_s"], row["speedup"]) == ("nan", "nan")
+    assert float(row["patches_per_s"]) > 0
+    assert "ssr_net does not fit into the memory by the naive loop" in caplog.text
+
+
 def test_a_solver_is_refused(tmp_path):
     with pytest.raises(UserError, match="gsa solves instead of learning"):
         throughput.measure_all(["gsa"], 16, 2, 0.1, CPU, tmp_path / "rows.csv")
