@@ -42,10 +42,10 @@ def test_other_rows_take_the_place_of_the_tables():
 
 
 def test_only_the_response_of_the_simulated_msi_is_known():
-    rows = pd.read_csv(real_pairs.REFERENCE / "no_reference.csv").set_index("protocol")
+    rows = load_results(real_pairs.REFERENCE).set_index("protocol")
     assert rows.spatial_consistency[real_pairs.MEASURED].isna().all()
     assert rows.spatial_consistency[real_pairs.SIMULATED].notna().all()
-    assert rows[["qnr", "spectral_consistency"]].notna().all(axis=None)
+    assert rows[["uiqi", "q2n", "spectral_consistency"]].notna().all(axis=None)
 
 
 def test_the_page_prints_who_loses_how_much(psnr, lost):
