@@ -355,6 +355,9 @@ def _without_values(method: FusionMethod) -> Iterator[None]:
         "__enter__": lambda self: self,
         "__exit__": lambda *args: None,
     }
+    # Where torch is to repeat its results, enlargement is written out in other operators, which cannot be traced.
+    repeats = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
     try:
         # Autocast refuses the "meta" device. It changes precision, which no count depends on.
         with mock.patch.multiple(torch.autocast, **idle), _TraceableConvolutions():
@@ -366,6 +369,8 @@ def _without_values(method: FusionMethod) -> Iterator[None]:
             f"{type(method).__name__} cannot be counted, because its forward reads values of tensors or mixes devices "
             f"({first_line(error)}); branch on shapes only and keep constants as buffers"
         ) from error
+    finally:
+        torch.set_deterministic_debug_mode(repeats)
 
 
 class _TraceableConvolutions(TorchFunctionMode):

@@ -255,6 +255,24 @@ def test_every_network_can_be_counted_at_any_size(name):
     assert all(count > 0 and count.is_integer() for count in map(float, counts))
 
 
+@pytest.fixture
+def repeatable():
+    """Torch as the steps set it, which writes some operators out in others."""
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("warn")
+    yield
+    torch.set_deterministic_debug_mode(before)
+
+
+@pytest.mark.parametrize("name", ["ssr_net", "lla_net", "smif_net"])
+def test_counts_are_the_same_where_torch_is_to_repeat_its_results(name, repeatable):
+    method = build.build_method(name, PROBLEM)
+    counted = [counter(method, 20, 36) for counter in (cost.count_macs, cost.count_macs_thop)]
+    assert torch.get_deterministic_debug_mode() == 1
+    torch.set_deterministic_debug_mode("default")
+    assert counted == [counter(method, 20, 36) for counter in (cost.count_macs, cost.count_macs_thop)]
+
+
 def test_a_layer_called_twice_counts_twice_and_a_module_may_add_its_own():
     class Fused(nn.Module):
         def forward(self, x, factor):
