@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -442,6 +443,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     try:
         args.function(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough, as in `smifbench methods | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed at the end
     except (UserError, OSError) as error:  # a full disk or a folder without write permission is no defect either
         print(f"smifbench: {error}", file=sys.stderr)
         return 2
