@@ -9,7 +9,7 @@ CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia
 	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
 # What the demo takes of one core, roughly.
-DEMO_MINUTES := 20
+DEMO_MINUTES := 10
 
 .PHONY: help demo demo-check test slurm fuzz faults paper-plan style types lint site links docs lock audit clean
 .DEFAULT_GOAL := demo
