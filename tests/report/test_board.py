@@ -118,7 +118,7 @@ def test_costs_are_shown_where_they_were_counted():
     networks = rows[rows.source.isin(counted) & rows.train_steps.notna()]
     assert {"real_eo1", "cave_cpu"} <= {*networks.source}
     assert (networks.params_millions > 0).all()
-    assert "cave_solvers" in {*uncounted.source}
+    assert "cave_ssr_net" in {*uncounted.source}
     assert np.isnan(uncounted.params_millions).all()
 
 
