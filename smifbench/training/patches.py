@@ -118,10 +118,12 @@ class Patches:
             corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
         symmetries = (draws[:, 3] * 8).long() * augment
         starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
-        places = starts, self.lr_sizes[scenes, 1], *corners.T
-        cuts = torch.stack((*_cut(*places, step=1), *_cut(*places, step=self.ratio), symmetries))
+        cut = starts, self.lr_sizes[scenes, 1], corners[:, 0], corners[:, 1]
+        cuts = torch.stack((*_cut(*cut, step=1), *_cut(*cut, step=self.ratio), symmetries))
         cuts = cuts.to(self.hr_hsi.device, non_blocking=True)  # a copy that blocks would wait for the step before
-        lr_numbers, hr_numbers = _numbers(*cuts[:2], cuts[4], side), _numbers(*cuts[2:4], cuts[4], patch)
+        lr_first, lr_width, hr_first, hr_width, symmetry = cuts
+        lr_numbers = _numbers(lr_first, lr_width, symmetry, side)
+        hr_numbers = _numbers(hr_first, hr_width, symmetry, patch)
         images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
         lr_hsi, hr_msi, hr_hsi = (image.permute(0, 3, 1, 2) for image in images)
         return Batch(lr_hsi, hr_msi, hr_hsi, scenes)
@@ -137,7 +139,7 @@ def _pixels(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
 
 
 def _cut(start: Tensor, width: Tensor, top: Tensor, left: Tensor, step: int) -> tuple[Tensor, Tensor]:
-    """First pixel number and width of the scene (B,) of cuts; these are given on the LR grid, `step` times as coarse."""
+    """First pixel number and scene width (B,) of cuts at `step` times the LR grid, on which they are given."""
     return step * (step * (start + top * width) + left), width * step
 
 

@@ -129,7 +129,6 @@ def test_forward_and_backward_compile_for_an_h100(work, kernels):
         found = lowered_for_a_gpu(function, graphs)(*images).float().mean()
         expected = function(*images).float().mean()
     found.backward()
-    print(work.__name__, len(kernels), "kernels")
     torch.testing.assert_close(found, expected)
     assert len(graphs) == 2
     assert kernels
