@@ -1,13 +1,14 @@
 """Draw where local regressions err and attention does not: `python maintenance/local_linear.py results/cave_cpu`.
 
 For the figure of docs/local_linear.md: the part of a test scene in which LLA-Net lowers Local GSA's error most, as
-error maps of GSA, Local GSA and LLA-Net.
+error maps of GSA, Local GSA and LLA-Net. And for its table of CAVE's leftmost columns: what they do to PSNR.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from scipy.ndimage import uniform_filter
 
@@ -20,6 +21,8 @@ SHOWN = {"gsa": "GSA", "local_gsa": "Local GSA", "lla_net": "LLA-Net"}
 RUN = "cave/block-gauss-s2/1/x4"
 SIDE = 96
 """Side of the part shown, in HR pixels."""
+BLANK = 4
+"""Columns on the left of CAVE's images that show no scene."""
 
 
 def main() -> None:
@@ -29,10 +32,10 @@ def main() -> None:
     results = parser.parse_args().results
     data = read_json(results / "experiment.json")["datasets"]["cave"]["data"]
     pairs = load_pairs(results.parents[1] / "data" / "pairs" / data / RUN.removeprefix("cave/"), "test")
-    part, maps = max(
-        (best_part(errors(results, pair.scene, pair.hr_hsi)) for pair in pairs), key=lambda found: gain(*found)
-    )
+    scenes = {pair.scene: errors(results, pair.scene, pair.hr_hsi) for pair in pairs}
+    part, maps = max((best_part(maps) for maps in scenes.values()), key=lambda found: gain(*found))
     draw({method: error[part] for method, error in maps.items()})
+    print(left_columns(scenes).round(3).to_string())
 
 
 def errors(results: Path, scene: str, reference: np.ndarray) -> dict[str, np.ndarray]:
@@ -42,6 +45,20 @@ def errors(results: Path, scene: str, reference: np.ndarray) -> dict[str, np.nda
         estimate = np.load(results / "runs" / RUN / method / "default" / "seed0" / "fused" / f"{scene}.npy").clip(0, 1)
         found[method] = np.sqrt(np.mean((estimate - reference) ** 2, axis=0))
     return found
+
+
+def left_columns(scenes: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
+    """PSNR of each scene with and without its leftmost columns, and their share of the squared error."""
+    rows = []
+    for scene, maps in scenes.items():
+        for method, error in maps.items():
+            square = error**2
+            share = square[:, :BLANK].sum() / square.sum()
+            psnr, without = (-10 * np.log10(np.mean(part)) for part in (square, square[:, BLANK:]))
+            rows.append({"method": method, "scene": scene, "psnr": psnr, "without": without, "share": share})
+    table = pd.DataFrame(rows)
+    means = table.drop(columns="scene").groupby("method", sort=False).mean().reset_index().assign(scene="mean")
+    return pd.concat([table, means]).set_index(["method", "scene"])
 
 
 def best_part(maps: dict[str, np.ndarray]) -> tuple[tuple[slice, slice], dict[str, np.ndarray]]:

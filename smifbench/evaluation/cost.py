@@ -360,24 +360,25 @@ def _without_values(method: FusionMethod) -> Iterator[None]:
     torch.set_deterministic_debug_mode("default")
     try:
         # Autocast refuses the "meta" device. It changes precision, which no count depends on.
-        with mock.patch.multiple(torch.autocast, **idle), _TraceableConvolutions():
+        with mock.patch.multiple(torch.autocast, **idle), _Traceable():
             yield
     except RuntimeError as error:
-        if "meta" not in str(error):
+        if "meta" not in str(error).lower():
             raise
         raise UserError(
-            f"{type(method).__name__} cannot be counted, because its forward reads values of tensors or mixes devices "
-            f"({first_line(error)}); branch on shapes only and keep constants as buffers"
+            f"{type(method).__name__} cannot be counted, because its forward reads values of tensors, mixes devices or "
+            f"calls an operator that does not run on shapes alone ({first_line(error)}); branch on shapes only and "
+            "keep constants as buffers"
         ) from error
     finally:
         torch.set_deterministic_debug_mode(repeats)
 
 
-class _TraceableConvolutions(TorchFunctionMode):
-    """Call convolutions by the operator that the tracer records.
+class _Traceable(TorchFunctionMode):
+    """Call functions by operators that the tracer records and that run on shapes alone.
 
-    That operator is `aten::_convolution`. Real tensors reach it from `conv2d`; shape-only ones take a short cut around
-    it, of which nothing would be recorded.
+    Convolutions: their operator is `aten::_convolution`. Real tensors reach it from `conv2d`; shape-only ones take a
+    short cut around it, of which nothing would be recorded. Covariances: `cov` compares values of its weights.
     """
 
     def __torch_function__(self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -386,6 +387,8 @@ class _TraceableConvolutions(TorchFunctionMode):
             return _convolution(*args, **kwargs)
         if function in (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d):
             return _transposed_convolution(*args, **kwargs)
+        if function in (torch.cov, torch.corrcoef, Tensor.cov, Tensor.corrcoef):
+            return _covariance(*args, **kwargs)
         return function(*args, **kwargs)
 
 
@@ -426,6 +429,13 @@ def _transposed_convolution(
     stride, padding, extra, dilation = (_each(sides, axes) for sides in (stride, padding, output_padding, dilation))
     switches = False, False, False, False
     return torch._convolution(x, weight, bias, stride, padding, dilation, True, extra, groups, *switches)
+
+
+def _covariance(input: Tensor, **weighting: Any) -> Tensor:
+    """Return the product behind `cov` and `corrcoef`, of the shape of theirs; only the first has keywords."""
+    rows = input.reshape(-1, input.shape[-1])
+    rows = rows - rows.mean(1, keepdim=True)
+    return (rows @ rows.mH).squeeze()
 
 
 def _each(sides: _Sides, axes: int) -> list[int]:

@@ -15,6 +15,7 @@ from smifbench.paper.layout import (
     FLOPS_SLIPS,
     METHODS,
     contradiction,
+    displaced,
     incomparable,
     published_options,
 )
@@ -152,6 +153,7 @@ def _audit_metric(cell: Printed, seeds: pd.DataFrame | None, failure: str, exper
     """Judge a cell of metrics by the means of our seeds; None where there is no run."""
     doubt = incomparable(cell.dataset, cell.ratio, cell.method, cell.metric)
     remark = doubt or contradiction(cell.table, cell.dataset, cell.ratio, cell.method, cell.metric)
+    remark = remark or displaced(cell.table, cell.dataset, cell.method, cell.metric)
     values = pd.Series(dtype="float64") if seeds is None else seeds[cell.metric].dropna()
     if values.empty:
         return Verdict("not run", _join(failure, remark), remark)

@@ -37,6 +37,7 @@ COLUMNS = (
         "fuse_seconds": Column("Fusing (s)", 2),
         "params_millions": Column("Parameters (10⁶)", 3),
         "gmacs": Column("MACs (10⁹)", 1),
+        "peak_memory_mb": Column("Peak memory (MB)", 0),
         "device": Column("Device", css="long"),
         "code": Column("Code"),
         "date": Column("Date"),
@@ -138,11 +139,11 @@ def _measured(folder: Path) -> pd.DataFrame:
 
 def _with_costs(board: pd.DataFrame, folder: Path) -> pd.DataFrame:
     if not (folder / "cost.csv").exists():
-        return board.assign(params_millions=np.nan, gmacs=np.nan)
+        return board.assign(**dict.fromkeys(("params_millions", "gmacs", "peak_memory_mb"), np.nan))
     cost = load_costs(folder)
     cost = cost.assign(params_millions=(cost.params / 1e6).where(cost.params > 0))
     keys = ["dataset", "ratio", "method", "variant"]
-    return board.merge(cost[[*keys, "params_millions", "gmacs"]], on=keys, how="left")
+    return board.merge(cost[[*keys, "params_millions", "gmacs", "peak_memory_mb"]], on=keys, how="left")
 
 
 def _with_provenance(board: pd.DataFrame, submission: Submission) -> pd.DataFrame:

@@ -118,9 +118,12 @@ class Patches:
             corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
         symmetries = (draws[:, 3] * 8).long() * augment
         starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
-        cuts = torch.stack((starts, self.lr_sizes[scenes, 1], *corners.T, symmetries))
+        cut = starts, self.lr_sizes[scenes, 1], corners[:, 0], corners[:, 1]
+        cuts = torch.stack((*_cut(*cut, step=1), *_cut(*cut, step=self.ratio), symmetries))
         cuts = cuts.to(self.hr_hsi.device, non_blocking=True)  # a copy that blocks would wait for the step before
-        lr_numbers, hr_numbers = _numbers(cuts, side, 1), _numbers(cuts, patch, self.ratio)
+        lr_first, lr_width, hr_first, hr_width, symmetry = cuts
+        lr_numbers = _numbers(lr_first, lr_width, symmetry, side)
+        hr_numbers = _numbers(hr_first, hr_width, symmetry, patch)
         images = self.lr_hsi[lr_numbers], self.hr_msi[hr_numbers], self.hr_hsi[hr_numbers]
         lr_hsi, hr_msi, hr_hsi = (image.permute(0, 3, 1, 2) for image in images)
         return Batch(lr_hsi, hr_msi, hr_hsi, scenes)
@@ -135,21 +138,25 @@ def _pixels(images: Sequence[np.ndarray], device: torch.device) -> Tensor:
     return pixels
 
 
+def _cut(start: Tensor, width: Tensor, top: Tensor, left: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    """First pixel number and scene width (B,) of cuts at `step` times the LR grid, on which they are given."""
+    return step * (step * (start + top * width) + left), width * step
+
+
 @cache
 def _symmetries(side: int, device: torch.device) -> Tensor:
-    """Pixel numbers (8, side, side) of a square under its eight symmetries; kept, to spare a GPU their many kernels."""
+    """Rows and columns (2, 8, side, side) of a square's pixels under its eight symmetries, kept for later batches."""
     square = torch.arange(side * side, device=device).view(side, side)
     turned = torch.stack([torch.rot90(square, turns) for turns in range(4)])
-    return torch.cat((turned, turned.flip(2)))
+    numbers = torch.cat((turned, turned.flip(2)))
+    return torch.stack((numbers // side, numbers % side))
 
 
-def _numbers(cuts: Tensor, side: int, step: int) -> Tensor:
+def _numbers(first: Tensor, width: Tensor, symmetry: Tensor, side: int) -> Tensor:
     """Pixel numbers (B, side, side) of square cuts, in the order of their symmetry.
 
-    `cuts` (5, B) are, on the LR grid, each scene's first pixel and width, the cut's top and left, and the number of
-    the symmetry; `step` is the ratio of the image's grid to that one.
+    Of each cut (B,): its first pixel, the width of its scene and the number of its symmetry. All else is computed on
+    the CPU before, because what a GPU does for a small network takes less time than its launch.
     """
-    start, width, top, left, symmetry = cuts[..., None, None]
-    within = _symmetries(side, cuts.device)[symmetry.flatten()]
-    rows, columns = top * step + within // side, left * step + within % side
-    return start * step**2 + rows * (width * step) + columns
+    rows, columns = _symmetries(side, first.device)[:, symmetry]
+    return torch.addcmul(first[:, None, None], rows, width[:, None, None]) + columns

@@ -177,6 +177,23 @@ def test_a_forward_that_reads_values_is_told_so(counter):
         counter(Anything(PROBLEM, lambda net, x: x + x[..., 1:]), 16, 16)
 
 
+VALUE_BOUND = {
+    "equal": lambda x: torch.equal(x, x),
+    "bincount": lambda x: x.long().flatten().bincount(),
+    "unique": torch.unique,
+    "lstsq": lambda x: torch.linalg.lstsq(x, x).solution,
+}
+"""Operators that torch has not written for shape-only tensors, and says so in other words."""
+
+
+@pytest.mark.parametrize("counter", [cost.count_macs, cost.count_macs_thop])
+@pytest.mark.parametrize("name", VALUE_BOUND)
+def test_an_operator_that_shapes_do_not_suffice_for_is_told(name, counter):
+    method = Anything(PROBLEM, lambda net, x: VALUE_BOUND[name](x))
+    with pytest.raises(UserError, match=rf"Anything cannot be counted.*on shapes alone \(aten::.*{name}"):
+        counter(method, 16, 16)
+
+
 def test_autocast_does_not_stop_a_count():
     def function(net, x):
         with torch.autocast(x.device.type, enabled=False):
@@ -354,6 +371,9 @@ PRODUCTS = {
     ),
     "einsum with dots": (lambda x: torch.einsum("oc,...chw->...ohw", x.new_zeros(5, 3), x), 15 * 256),
     "einsum of elements": (lambda x: torch.einsum("bchw,c->bchw", x, x.new_zeros(3)), 0),
+    "cov": (lambda x: torch.cov(x[0].flatten(1), correction=0), 9 * 256),
+    "cov of columns": (lambda x: x[0].flatten(1).T.cov(), 256 * 3 * 256),
+    "corrcoef": (lambda x: torch.corrcoef(x[0].flatten(1)), 9 * 256),
     "unbatched": (lambda x: F.conv2d(x[0], x.new_zeros(5, 3, 1, 1)), 15 * 256),
 }
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import smifbench.paper.audit
+from smifbench import load_results, plugins
 from smifbench.evaluation.columns import METRICS_COLUMNS
 from smifbench.metrics import METRICS
 from smifbench.paper.audit import STATUSES, audit
@@ -206,6 +207,18 @@ def test_rase_is_no_multiple_of_ergas_where_the_audit_says_so(published):
     assert factor.min()["harvard", 8] > 4.02
     assert factor.max()["wdcm", 4] - factor.min()["wdcm", 4] > 1
     assert factor.max()["harvard", 4] - factor.min()["harvard", 4] < 0.003
+
+
+@pytest.mark.parametrize(("ratio", "pixels"), [(4, 2), (8, 3)])
+@pytest.mark.parametrize("metric", ["paper_psnr", "paper_rase", "paper_rmse"])
+def test_a_displaced_lr_hsi_brings_cnmf_near_its_row_on_cave(published, ratio, pixels, metric):
+    rows = load_results(plugins.ROOT / "results" / "reference" / "cave_cnmf").query("ratio == @ratio")
+    means = rows.groupby("protocol")[metric].mean()
+    aligned, moved = means["block-gauss-s2/1"], means[f"block-gauss-s2/1+misregistration={pixels},{pixels}"]
+    printed = published.loc["cave", ratio, "cnmf"][metric]
+    assert abs(moved - printed) < 0.5 * abs(aligned - printed)
+    assert abs(moved - printed) == min(abs(means - printed))
+    assert "half an LR pixel off" in cell(audit(runs()), metric, ratio=ratio, method="cnmf").remark
 
 
 @pytest.mark.parametrize("ratio", [4, 8])

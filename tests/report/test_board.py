@@ -118,8 +118,14 @@ def test_costs_are_shown_where_they_were_counted():
     networks = rows[rows.source.isin(counted) & rows.train_steps.notna()]
     assert {"real_eo1", "cave_cpu"} <= {*networks.source}
     assert (networks.params_millions > 0).all()
-    assert "cave_solvers" in {*uncounted.source}
+    assert "cave_ssr_net" in {*uncounted.source}
     assert np.isnan(uncounted.params_millions).all()
+    assert np.isnan(uncounted.peak_memory_mb).all()
+    solvers = rows[(rows.source == "cave_solvers") & (rows.ratio == 4)].set_index("method")
+    stored = pd.read_csv(REFERENCE / "cave_solvers" / "cost.csv").query("ratio == 4").set_index("method")
+    assert {"hysure", "fuse", "mtf_glp_hs", "sfim_hs"} <= {*solvers.index}
+    assert (solvers.peak_memory_mb == stored.peak_memory_mb[solvers.index]).all()
+    assert (solvers.fuse_seconds > 0).all()
 
 
 def test_write_board_counts_its_entries(two, tmp_path):
