@@ -36,10 +36,10 @@ STYLE: dict[Any, Any] = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which people of all colour visions can tell apart."""
 
-DASHES = {"-": "", "--": "5 3", ":": "1 3"}
+DASHES = {"-": "", "--": "5 3", ":": "1 3", "-.": "6 2 1 2"}
 """Dashes as matplotlib names them, and as SVG does."""
 
-MARKERS = ("o", "s", "^")
+MARKERS = ("o", "s", "^", "D")
 """Markers, one for each kind of dashes."""
 
 WIDTH = 7.2
@@ -82,7 +82,7 @@ Looks = Mapping[str, Look]
 def styles(names: Iterable[Name]) -> dict[Name, Look]:
     """Give each name its look, by its place alone, so that a method looks the same in all figures of an experiment.
 
-    There are 18 looks; the 19th name has the first one again.
+    There are 24 looks; the 25th name has the first one again.
     """
     kinds = zip(DASHES, MARKERS, strict=True)
     looks = [Look(colour, dashes, marker) for (dashes, marker), colour in product(kinds, COLOURS)]
