@@ -4,12 +4,12 @@ from smifbench.report.style import styles
 
 
 def test_methods_look_different():
-    assert len(set(styles([f"method {number}" for number in range(18)]).values())) == 18
+    assert len(set(styles([f"method {number}" for number in range(24)]).values())) == 24
 
 
 def test_a_look_goes_by_the_place_and_starts_again_after_the_last():
-    looks = styles([f"method {number}" for number in range(19)])
-    assert looks["method 18"] == looks["method 0"]
+    looks = styles([f"method {number}" for number in range(25)])
+    assert looks["method 24"] == looks["method 0"]
     assert styles(["method 0", "another"])["method 0"] == looks["method 0"]
 
 
