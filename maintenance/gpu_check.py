@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=min(4, os.cpu_count() or 1), help="CPU threads of training")
     parser.add_argument("--minutes", type=float, default=8.5, help="time that one call may take")
     parser.add_argument(
-        "--throughput", default="--patch 64 --batch 32", help='arguments of that command, as in --throughput="ssr_net"'
+        "--throughput", default="--patch 128 --batch 32", help='arguments of that command, as in --throughput="ssr_net"'
     )
     return parser
 

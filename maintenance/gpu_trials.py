@@ -58,6 +58,10 @@ def _trials(device: torch.device, part: int) -> list[tuple[str, Work, Work, list
     head = head.to(device, torch.bfloat16, memory_format=torch.channels_last)
     images = noise(64 // part, 128, 128, 128).contiguous(memory_format=torch.channels_last)
     trials.append(("DHIF-Net, head of 217 channels", head, lambda x: dhif_net._filled_up(head, x), [images]))
+    layer = torch.nn.Sequential(torch.nn.Conv2d(31, 31, 3, padding=1))
+    layer = layer.to(device, torch.bfloat16, memory_format=torch.channels_last)
+    images = noise(64 // part, 31, 128, 128).contiguous(memory_format=torch.channels_last)
+    trials.append(("a convolution of 31 channels", layer, lambda x: dhif_net._filled_up(layer, x), [images]))
     return trials
 
 

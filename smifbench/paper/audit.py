@@ -99,7 +99,7 @@ def audit(df: pd.DataFrame, cost: pd.DataFrame | None = None, experiment: Mappin
         A row for each printed cell (those that Table 4 prints twice, once): `table`, `dataset`, `ratio`, `method`,
         `variant`, `metric` (a `paper_*` column, or `published_tflops` in 10^12), `published`, `decimals` in print,
         `ours` (mean over seeds), `low` and `high`, number of `seeds`, `status`, its `reason` in words (never empty but
-        for "reproduced"), and a `remark` where the printed cell by itself is odd, whatever ours is. Statuses:
+        for "reproduced"), and a `remark`: what is odd about the printed cell, or what may explain it. Statuses:
 
         - "reproduced": `published` lies between `low` and `high`, where one more seed of ours would fall with 95 %
           probability (Student's prediction interval), widened by half a unit of the last printed decimal. With one

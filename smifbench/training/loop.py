@@ -142,8 +142,8 @@ class Training:
                 if weight.ndim == 4:
                     weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self._eager_loss = model.network.training_loss
-        # Compiling takes a minute or more, which is won back on a GPU but not on a CPU. CUDA graphs are not used: they
-        # save the time of launching kernels, during which batches of a useful size keep the GPU busy anyway.
+        # Compiling takes a minute or more, which is won back on a GPU but not on a CPU. CUDA graphs would spare small
+        # networks the time of launching kernels; docs/performance.md says why they are not used.
         self.loss = torch.compile(self._eager_loss, dynamic=False) if on_gpu else self._eager_loss
         self.warm = not on_gpu
         """False until the kernels of `loss` for batches of this size are compiled."""

@@ -29,18 +29,18 @@ def test_rows_are_complete_and_say_where_they_come_from(folder):
     assert (plugins.ROOT / "config" / f"{folder.name}.yaml").exists()
 
 
-def printed_table(heading):
-    """Rows of the first table under a heading, each as title and cells."""
+def printed_rows(heading):
+    """Cells of the first table under a heading, row by row."""
     lines = PAGE[PAGE.index(f"## {heading}") :].splitlines()
     table = itertools.takewhile(bool, itertools.dropwhile(lambda line: not line.startswith("|"), lines))
-    return {title: cells for title, *cells in (line.strip("| ").split(" | ") for line in list(table)[2:])}
+    return [line.strip("| ").split(" | ") for line in list(table)[2:]]
 
 
 def test_the_page_prints_the_means_of_the_solvers_rows():
     df = load_results(REFERENCE / "cave_solvers")
     means = df.groupby(["method", "protocol", "ratio"]).paper_psnr.mean()
     cost = pd.read_csv(REFERENCE / "cave_solvers" / "cost.csv").set_index(["method", "ratio"])
-    table = printed_table("Classical solvers on CAVE")
+    table = {title: cells for title, *cells in printed_rows("Classical solvers on CAVE")}
     assert {METHODS[title] for title in table} == set(df.method)
     for title, cells in table.items():
         method = METHODS[title]
@@ -49,6 +49,24 @@ def test_the_page_prints_the_means_of_the_solvers_rows():
         assert cells == [f"{value:.2f}" for value in found] + [*seconds, f"{cost.peak_memory_mb[method, 4]:.0f}"]
     difference = df.groupby("protocol").apply(lambda rows: (rows.psnr - rows.paper_psnr).mean())
     assert difference.round(2).eq(0.67).all()
+
+
+def test_the_page_prints_what_displacements_do_to_cnmf():
+    df = pd.concat([load_results(REFERENCE / name) for name in ("cave_cnmf", "cave_cnmf_x8")])
+    draws = df.groupby(["protocol", "ratio", "seed"])[["paper_psnr", "sam", "paper_rase", "paper_rmse"]].mean()
+    means, spread = (getattr(draws.groupby(["protocol", "ratio"]), what)() for what in ("mean", "std"))
+    printed = published_as_printed().query("table == 1 and method == 'cnmf'").set_index("ratio")
+    rows = printed_rows("CNMF on CAVE")
+    assert len(rows) == len(means) + 2
+    for protocol, ratio, *cells in rows:
+        key = protocol.strip("`"), int(ratio)
+        if protocol == "printed":
+            columns = ["paper_psnr", "paper_sam", "paper_rase", "paper_rmse"]
+            assert cells == printed.loc[int(ratio), columns].tolist()
+            continue
+        mean = means.loc[key]
+        psnr = f"{mean.paper_psnr:.2f} ± {spread.paper_psnr[key]:.2f}"
+        assert cells == [psnr, f"{mean.sam:.2f}", f"{mean.paper_rase:.2f}", f"{mean.paper_rmse:.4f}"]
 
 
 def test_the_page_prints_what_ssr_net_reaches():

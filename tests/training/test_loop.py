@@ -422,18 +422,6 @@ def test_on_a_gpu_the_host_looks_now_and_then_and_names_the_step():
         run.healthy(now=False)
 
 
-@pytest.mark.parametrize(("method", "options"), [("ssr_net", {}), ("msst_net", TINY_MSST)])
-def test_what_a_step_notes_stays_on_the_device(method, options, monkeypatch):
-    run = training(replace(RECIPE, clip_norm=1.0), method=method, **options)
-    run.one_step()  # the first one fills the optimizer's state
-    for waits in ("item", "tolist", "__bool__", "__float__", "cpu", "numpy"):
-        monkeypatch.setattr(torch.Tensor, waits, lambda *_, name=waits: pytest.fail(f"{name} waits for the device"))
-    run.one_step()
-    run.device = torch.device("cuda")
-    assert run.healthy(now=False)
-    assert run.unseen[-1][1].shape == (2,)
-
-
 class Spike(FusionMethod):
     """Adds 0 to its estimate, once with a gradient of infinity times 0."""
 
