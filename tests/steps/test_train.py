@@ -1,5 +1,6 @@
 """Executing a run: where it computes, what counts as the method's failure, and what its data are called."""
 
+import csv
 import json
 import re
 import subprocess
@@ -19,6 +20,7 @@ from smifbench.fusion.build import RunMethod
 from smifbench.fusion.tiles import fuse
 from smifbench.run import Run
 from smifbench.steps import fuse as fuse_step
+from smifbench.steps import score as score_step
 from smifbench.steps import train as train_step
 from smifbench.training.loop import Training
 
@@ -49,6 +51,16 @@ def test_a_network_is_trained_and_fuses_from_its_saved_weights(pairs, tmp_path):
     facts = json.loads((tmp_path / "fused" / "facts.json").read_text())
     assert (facts["status"], facts["train_steps"]) == ("ok", 4)
     assert np.load(tmp_path / "fused" / "second.npy").shape == (6, 32, 32)
+
+
+def test_what_a_training_depended_on_is_told_in_its_rows(pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, "remark", lambda self: "batch normalisation saw 2 of 4 patches")
+    _, trained = train(pairs, tmp_path)
+    fuse_step.fuse(RunMethod(run_of("ssr_net"), {}, trained), pairs, tmp_path / "fused")
+    score_step.score("toy", run_of("ssr_net"), pairs, tmp_path / "fused", tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["status"], row["message"]) for row in rows] == [("ok", "batch normalisation saw 2 of 4 patches")]
 
 
 def test_a_scene_too_large_for_the_memory_fails_with_a_sentence_where_the_method_needs_all_of_it(pairs, tmp_path):

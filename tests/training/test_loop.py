@@ -594,6 +594,23 @@ def test_out_of_memory_halves_the_pieces_of_a_batch_and_changes_no_gradient(capl
     assert len(caplog.records) == 2
 
 
+def test_on_a_gpu_an_attempt_that_failed_leaves_nothing_behind(monkeypatch):
+    run, done = training(Recipe(batch=4, patch=16, steps=1)), []
+
+    def accumulate(batch):
+        done.append(run.piece)
+        if run.piece > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return torch.zeros(())
+
+    run.device = torch.device("cuda")
+    monkeypatch.setattr(run, "_accumulate", accumulate)
+    for name in ("empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, name=name: done.append(name))
+    run._gradients(None)
+    assert done == [4, "empty_cache", "reset_peak_memory_stats", 2]
+
+
 def test_a_large_batch_passes_a_cpu_in_pieces_with_the_same_gradients(monkeypatch):
     recipe = Recipe(lr=1e-3, batch=9, patch=16, steps=3)
     whole = training(recipe)
