@@ -51,6 +51,11 @@ def test_the_page_prints_the_means_of_the_solvers_rows():
     assert difference.round(2).eq(0.67).all()
 
 
+def test_the_page_prints_what_lttr_reaches():
+    means = load_results(REFERENCE / "cave_lttr").groupby("ratio").paper_psnr.mean()
+    assert f"{means[4]:.2f} and {means[8]:.2f} dB at ratios 4 and 8" in TEXT
+
+
 def test_the_page_prints_what_displacements_do_to_cnmf():
     df = pd.concat([load_results(REFERENCE / name) for name in ("cave_cnmf", "cave_cnmf_x8")])
     draws = df.groupby(["protocol", "ratio", "seed"])[["paper_psnr", "sam", "paper_rase", "paper_rmse"]].mean()
