@@ -74,6 +74,36 @@ def test_the_page_prints_what_displacements_do_to_cnmf():
         assert cells == [psnr, f"{mean.sam:.2f}", f"{mean.paper_rase:.2f}", f"{mean.paper_rmse:.4f}"]
 
 
+def test_the_page_says_how_near_half_an_lr_pixel_comes_to_cnmfs_row():
+    df = pd.concat([load_results(REFERENCE / name) for name in ("cave_cnmf", "cave_cnmf_x8")])
+    pairs = {ratio: f"block-gauss-s2/1+misregistration={ratio // 2},{ratio // 2}" for ratio in (4, 8)}
+    means = df.groupby(["ratio", "protocol"]).mean(numeric_only=True)
+    here = pd.DataFrame({ratio: means.loc[ratio, protocol] for ratio, protocol in pairs.items()}).T
+    printed = published_as_printed().query("table == 1 and method == 'cnmf'").set_index("ratio")[PAPER].astype(float)
+    apart = (here.paper_psnr - printed.paper_psnr).abs()
+    assert f"PSNR is within {apart[4]:.1f} and {apart[8]:.1f} dB of print" in TEXT
+    for column, of_print in {"sam": "paper_sam", "paper_rase": "paper_rase", "paper_rmse": "paper_rmse"}.items():
+        assert (here[column] / printed[of_print] - 1).abs().max() < 0.08
+    aligned = means.xs("block-gauss-s2/1", level="protocol").paper_psnr - printed.paper_psnr
+    assert f"CNMF is {aligned[4]:.1f} and {aligned[8]:.1f} dB better" in TEXT
+    by_25 = here.ergas * here.index / 4  # Wald's factor is 100 over the ratio
+    doubled = f"give {2 * by_25[4]:.2f} and {2 * by_25[8]:.2f}"
+    assert f"{doubled}, printed {printed.paper_ergas[4]} and {printed.paper_ergas[8]}." in TEXT
+    factors = here.paper_rase / by_25
+    assert f"RASE is {factors[4]:.1f} and {factors[8]:.1f} times ERGAS here" in TEXT
+    assert (printed.paper_rase / printed.paper_ergas).round(1).eq(1.9).all()
+    scene = ["protocol", "ratio", "scene"]
+    spread = {
+        name: rows.groupby(level=keys).agg(lambda draws: draws.max() - draws.min()).max()
+        for name, keys, rows in (
+            ("means", scene[:2], df.groupby([*scene[:2], "seed"]).paper_psnr.mean()),
+            ("scenes", scene, df.set_index(scene).paper_psnr),
+        )
+    }
+    told = "differ by up to {means:.1f} dB between draws, a single scene by up to {scenes:.1f} dB"
+    assert told.format(**spread) in TEXT
+
+
 def test_the_page_prints_what_ssr_net_reaches():
     df = load_results(REFERENCE / "cave_ssr_net")
     means = df.groupby("method").mean(numeric_only=True)
