@@ -1,7 +1,7 @@
-"""Draw where local regressions err and attention does not: `python maintenance/local_linear.py results/cave_cpu`.
+"""Draw where Local GSA errs and LLA-Net does not: `python maintenance/local_linear.py results/cave_cpu`.
 
 For the figure of docs/local_linear.md: the part of a test scene in which LLA-Net lowers Local GSA's error most, as
-error maps of GSA, Local GSA and LLA-Net. And for its table of CAVE's leftmost columns: what they do to PSNR.
+error maps of GSA, Local GSA and LLA-Net. And for its limits: what CAVE's leftmost columns do to PSNR.
 """
 
 import argparse

@@ -89,7 +89,6 @@ def carry_in_parts(state, other):
     subprocess.run(join, shell=True, cwd=other, check=True)
 
 
-@pytest.mark.skipif(shutil.which("split") is None, reason="the page's commands are those of a Unix shell")
 def test_a_job_that_is_stopped_goes_on_on_another_node(node, tmp_path, monkeypatch, capsys):
     alone, other = (shutil.copytree(node, tmp_path / name) for name in ("alone", "other"))
     assert stop_halfway(node, monkeypatch) == 3

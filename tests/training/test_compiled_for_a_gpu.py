@@ -18,7 +18,7 @@ from smifbench import FusionProblem, build_method, plugins
 triton = pytest.importorskip("triton", reason="Triton comes with torch's CUDA build")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA"),
+    # Where a GPU is, its driver answers instead of the one made up below, and the real compilation is tested.
     pytest.mark.skipif(torch.cuda.is_available(), reason="test_on_a_gpu.py compiles for the GPU that is here"),
 ]
 H100 = {
