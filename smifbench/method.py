@@ -27,7 +27,7 @@ def _patch_mse(estimate: Tensor, truth: Tensor) -> Tensor:
     return (estimate - truth).square().sum((1, 2, 3)) / truth[0].numel()
 
 
-OPTIMIZERS = ("adam", "adamw")
+OPTIMIZERS = ("adam", "adamw", "muon")
 SCHEDULES = ("constant", "cosine", "step")
 SCALINGS = ("none", "standard")
 PRECISIONS = ("bf16", "float32")
@@ -44,7 +44,7 @@ class Recipe:
         patches, so that scenes with small errors count as decibels count them; or a name that the method adds in its
         `losses`.
     optimizer
-        `"adam"` (weight decay in Adam's L2 form) or `"adamw"` (decoupled).
+        `"adam"` (weight decay in Adam's L2 form), `"adamw"` (decoupled) or `"muon"` (`smifbench.training.muon`).
     lr, betas, weight_decay
         The optimizer's settings.
     batch, patch
@@ -63,6 +63,9 @@ class Recipe:
         Largest norm of the gradient, or None.
     augment
         Random quarter turns and flips of every patch.
+    cover_borders
+        Whether pixels at the borders of scenes are in as many patches as those in the middle. Otherwise positions of
+        patches are drawn uniformly, and the outermost pixels are in few.
     ema
         Decay of an exponential moving average of the weights, which is then kept in their place; None for no average.
         After n steps it is at most (1 + n) / (10 + n), so that an average soon forgets what training began with.
@@ -100,6 +103,7 @@ class Recipe:
     warmup: float = 0.0
     clip_norm: float | None = None
     augment: bool = False
+    cover_borders: bool = False
     ema: float | None = None
     scaling: str = "none"
     precision: str = "bf16"

@@ -34,6 +34,7 @@ from smifbench.system.memory import memory_ran_out
 from smifbench.system.precision import fast_on_gpu
 from smifbench.system.signals import interruption
 from smifbench.training.checkpoint import Checkpoint
+from smifbench.training.muon import Muon
 from smifbench.training.patches import Batch, Patches
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def learning_rate_factor(recipe: Recipe, done: float) -> float:
 
 
 def _optimizer(recipe: Recipe, model: ScaledNetwork) -> torch.optim.Optimizer:
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}[recipe.optimizer]
     first, second = recipe.betas
     return kind(model.parameters(), lr=recipe.lr, betas=(first, second), weight_decay=recipe.weight_decay, fused=True)
 
@@ -249,7 +250,9 @@ class Training:
         spent, budget, _ = self._spent()
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * learning_rate_factor(recipe, spent / budget) / 2**self.rollbacks
-        batch = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator)
+        batch = self.patches.sample(
+            recipe.batch, recipe.patch, recipe.augment, self.generator, recipe.cover_borders
+        )
         if not self.channels_last:
             batch = Batch(*(part.contiguous() for part in batch))
         with fast_on_gpu(self.fast):

@@ -99,12 +99,16 @@ class Patches:
             found.append(torch.cat((torch.full((len(places), 1), scene), places), 1))
         return torch.cat(found)
 
-    def sample(self, count: int, patch: int, augment: bool, generator: torch.Generator) -> Batch:
+    def sample(
+        self, count: int, patch: int, augment: bool, generator: torch.Generator, cover_borders: bool = False
+    ) -> Batch:
         """Draw a batch of `count` patches with HR sides of `patch`, a multiple of the ratio.
 
         Scenes are drawn in proportion to their area, positions uniformly on the LR grid; where pixels are missing, from
-        all places of all scenes at which a patch touches none. `augment` applies one random
-        symmetry of the square to each patch. The CPU's `generator` decides, so that all devices cut the same patches.
+        all places of all scenes at which a patch touches none. With `cover_borders`, positions are drawn from beyond the
+        borders too and moved inside, so that border pixels are in as many patches as others, and not in 1 of `side`;
+        places among missing pixels are drawn as before. `augment` applies one random symmetry of the square to each
+        patch. The CPU's `generator` decides, so that all devices cut the same patches.
         """
         draws = torch.rand(count, 4, generator=generator, dtype=torch.float64)
         areas = self.lr_sizes.prod(1).double().cumsum(0)
@@ -115,7 +119,9 @@ class Patches:
             scenes, corners = drawn[:, 0], drawn[:, 1:]
         else:
             scenes = torch.searchsorted(areas[:-1] / areas[-1], draws[:, 0].contiguous())
-            corners = (draws[:, 1:3] * (self.lr_sizes[scenes] - side + 1)).long()
+            room, beyond = self.lr_sizes[scenes] - side, (side - 1) * cover_borders
+            corners = (draws[:, 1:3] * (room + 1 + 2 * beyond)).long() - beyond
+            corners = corners.clamp_min(0).minimum(room)
         symmetries = (draws[:, 3] * 8).long() * augment
         starts = torch.cat((areas.new_zeros(1), areas[:-1])).long()[scenes]
         cut = starts, self.lr_sizes[scenes, 1], corners[:, 0], corners[:, 1]

@@ -723,7 +723,7 @@ def test_a_patch_that_does_not_fit_is_told(patch):
 @pytest.mark.parametrize(
     ("field", "value", "known"),
     [
-        ("optimizer", "sgd", "adam, adamw"),
+        ("optimizer", "sgd", "adam, adamw, muon"),
         ("schedule", "linear", "constant, cosine, step"),
         ("scaling", "whiten", "none, standard"),
         ("precision", "fp8", "bf16, float32"),

@@ -56,6 +56,21 @@ def test_one_gather_gives_what_slicing_gives(augment):
     assert set(batch.scenes.tolist()) == {0, 1, 2}
 
 
+def test_covered_borders_are_in_as_many_patches_as_the_middle():
+    whole = pair(64, 64)  # 16 x 16 LR pixels
+    whole = replace(whole, hr_hsi=np.stack(6 * [np.arange(64 * 64, dtype=np.float32).reshape(64, 64)]))
+    counts = {}
+    for cover in (False, True):
+        batch = load(whole).sample(20_000, 16, True, torch.Generator().manual_seed(0), cover_borders=cover)
+        seen = torch.bincount(batch.hr_hsi[:, 0].flatten().long(), minlength=64 * 64).view(64, 64).double()
+        seen /= seen.mean()
+        counts[cover] = {"corner": float(seen[0, 0]), "side": float(seen[0, 32]), "middle": float(seen[32, 32])}
+    # Of 13 x 13 positions a corner is in 1 and a pixel of the middle in 4 x 4; of 19 x 19, both in 4 x 4.
+    assert counts[False]["corner"] < 0.1 * counts[False]["middle"]
+    for place in ("corner", "side"):
+        assert 0.85 < counts[True][place] / counts[True]["middle"] < 1.15
+
+
 @pytest.mark.parametrize("augment", [False, True])
 def test_patches_stay_aligned_pairs(augment):
     batch = draw(load(pair(seed=0), pair(40, 32, seed=1)), 30, 16, augment)
