@@ -44,7 +44,8 @@ class Recipe:
         patches, so that scenes with small errors count as decibels count them; or a name that the method adds in its
         `losses`.
     optimizer
-        `"adam"` (weight decay in Adam's L2 form), `"adamw"` (decoupled) or `"muon"` (`smifbench.training.muon`).
+        `"adam"` (weight decay in Adam's L2 form), `"adamw"` (decoupled) or `"muon"`, which steps equally far in all
+        directions of a kernel and takes AdamW for biases.
     lr, betas, weight_decay
         The optimizer's settings.
     batch, patch

@@ -250,9 +250,7 @@ class Training:
         spent, budget, _ = self._spent()
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * learning_rate_factor(recipe, spent / budget) / 2**self.rollbacks
-        batch = self.patches.sample(
-            recipe.batch, recipe.patch, recipe.augment, self.generator, recipe.cover_borders
-        )
+        batch = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator, recipe.cover_borders)
         if not self.channels_last:
             batch = Batch(*(part.contiguous() for part in batch))
         with fast_on_gpu(self.fast):

@@ -1,7 +1,7 @@
 """Muon, an optimizer that gives every direction of a layer's weights a step of the same length.
 
-K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the step's length is that of J. Liu et
-al., "Muon is scalable for LLM training", 2025, at which learning rates of AdamW serve.
+K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the step's length is that of J. Liu
+et al., "Muon is scalable for LLM training", 2025, at which learning rates of AdamW serve.
 
 torch.optim.Muon takes matrices alone; the weights here are kernels of convolutions, and biases.
 """

@@ -56,14 +56,15 @@ def build(problem, seed=0, **options):
 
 
 @pytest.mark.parametrize("ratio", [2, 3, 4, 8])
+@pytest.mark.parametrize("windows", [(0.6,), (0.6, 1.5)])
 @pytest.mark.parametrize("attention", [True, False])
-def test_weights_sum_to_one_and_none_lies_beyond_the_border(ratio, attention):
+def test_weights_sum_to_one_and_none_lies_beyond_the_border(ratio, attention, windows):
     here = problem(ratio)
     lr_hsi, hr_msi, _ = scene(here, 6, 6)
     lr_msi = seen(here, hr_msi[:, :1].expand(-1, BANDS, -1, -1))[0][:, :MSI_BANDS]
-    weights = build(here, attention=attention)._weights(lr_hsi, lr_msi, hr_msi)
+    weights = build(here, attention=attention, windows=windows)._weights(lr_hsi, lr_msi, hr_msi)
     torch.testing.assert_close(weights.sum(3), torch.ones(1, 6, 6, ratio**2))
-    around = weights.unflatten(3, (2, 5, 5))
+    around = weights.unflatten(3, (len(windows), 5, 5))
     assert around[:, 0, :, :, :2].max() == 0  # two rows above the first
     assert around[:, :, -1, :, :, 3:].max() == 0
     assert around[:, 2:-2, 2:-2].amin() > 0
@@ -125,7 +126,7 @@ def test_queries_that_know_the_material_mix_none_across_an_edge():
     lr_hsi, _ = seen(problem(), hr_hsi)
     here = problem(srf=None)
     # Windows of 2 to each side, twice, are of one material from the fifth LR pixel on; so weights are looked at.
-    network = build(here, blocks=0)
+    network = build(here, blocks=0, windows=(0.6, 1.5))
     lr_msi = seen(problem(msi_bands=MSI_BANDS), hr_msi[:, [0, 1, 0, 0, 0, 0]])[0][:, :MSI_BANDS]
     network.attention.beta.fill_(0.0)
     plain = network._weights(lr_hsi, lr_msi, hr_msi)
@@ -210,7 +211,7 @@ def test_images_that_were_rescaled_do_not_break_it():
     assert rescaled < 10 * error + 1e-4
 
 
-@pytest.mark.parametrize("options", [{}, {"attention": False}, {"blocks": 0}, {"windows": (0.6,)}, {"blocks": 1}])
+@pytest.mark.parametrize("options", [{}, {"attention": False}, {"blocks": 0}, {"windows": (0.6, 1.5)}, {"blocks": 1}])
 @pytest.mark.parametrize("consistency", [True, False])
 def test_tiles_equal_the_whole_scene(options, consistency):
     here = problem()

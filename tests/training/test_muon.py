@@ -20,7 +20,8 @@ def test_a_step_is_as_long_in_every_direction_of_a_kernel(shape):
     gradient = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     step = -stepped(torch.zeros(shape), gradient).flatten(1) / (0.1 * STEP)
     lengths = torch.linalg.svdvals(step) / max(step.shape) ** 0.5
-    assert 0.6 < lengths.min() and lengths.max() < 1.3
+    assert lengths.min() > 0.6
+    assert lengths.max() < 1.3
     u, s, v = torch.linalg.svd(gradient.flatten(1), full_matrices=False)
     assert s.max() / s.min() > 1.4
     assert torch.nn.functional.cosine_similarity(step.flatten(), (u @ v).flatten(), 0) > 0.98
@@ -43,9 +44,7 @@ def test_no_gradient_is_no_step():
 def test_biases_are_stepped_by_adamw():
     weight, gradient = torch.arange(4.0), torch.tensor([1.0, -2.0, 0.5, 3.0])
     settings = {"weight_decay": 0.3}
-    assert torch.equal(
-        stepped(weight, gradient, **settings), stepped(weight, gradient, torch.optim.AdamW, **settings)
-    )
+    assert torch.equal(stepped(weight, gradient, **settings), stepped(weight, gradient, torch.optim.AdamW, **settings))
 
 
 def test_a_saved_state_goes_on_as_the_optimizer_would():
