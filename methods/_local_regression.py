@@ -51,10 +51,10 @@ def regress_locally(hsi: Tensor, msi: Tensor, sigma: float, ridge: float, slopes
     covariance = moments - mean[:, :, None] * mean[:, None, bands:]
     covariance[:, :bands] += ridge * slopes
     covariance.diagonal(-bands, 1, 2).add_(ridge)
-    return _divide(covariance, bands)
+    return solve(covariance, bands)
 
 
-def _divide(matrices: Tensor, rows: int) -> Tensor:
+def solve(matrices: Tensor, rows: int) -> Tensor:
     """Return X (B, rows, c, h, w) that solves X S = R in every pixel, where `matrices` holds R above S.
 
     S is (B, c, c, h, w), symmetric and positive. Elimination column by column over whole images: for systems as small

@@ -11,8 +11,9 @@ mixes those of the LR pixels around:
     y(x) = sum_j w_j(x) f_j(m(x)),  w = softmax_j(q(x) k_j / sqrt(d) - beta |m(x) - m_j|^2 / v + bias[place of x, j])
 
 with q from the MSI and its detail, k from the LR-HSI and the reduced MSI by two convolutions each, and v the MSI's
-variance nearby. Then the enlarged residual is added as in GSA, some convolutions correct what is left, in units of the
-residual's size nearby, and a projection makes the result agree with both images where the operators are known.
+variance nearby. Then every band is moved and focused as the LR-HSI has it (`_refocusing.py`), the enlarged residual
+is added as in GSA, some convolutions correct what is left, in units of the residual's size nearby, and a projection
+makes the result agree with both images where the operators are known.
 
 Untrained, it is an interpolation of predictors whose weights fall with the distance, and near `local_gsa`.
 """
@@ -27,6 +28,7 @@ from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
 from ._local_regression import local_mean, regress_locally, window_reach
+from ._refocusing import derivatives, displacement, displacement_reach
 from ._resampling import psf_reach, reduce_by_psf, reducing_psf
 
 REACH = 2
@@ -67,6 +69,8 @@ class LLANet(FusionMethod):
         Whether queries and keys decide the weights too; else only the place in the block does.
     key_width
         Entries d of queries and keys.
+    refocusing
+        Whether every band is moved and focused as the LR-HSI has it; gains, which are learnt, say how far.
     blocks, width
         Residual blocks of two 3x3 convolutions and their channels; without blocks there is no correction at all.
     consistency
@@ -98,6 +102,7 @@ class LLANet(FusionMethod):
         ridge: float = 3e-6,
         attention: bool = True,
         key_width: int = 16,
+        refocusing: bool = True,
         blocks: int = 3,
         width: int = 48,
         consistency: bool = True,
@@ -112,7 +117,9 @@ class LLANet(FusionMethod):
         self.attention = _Affinity(bands, msi_bands, key_width, len(windows)) if attention else None
         self.correction = _Correction(bands, msi_bands, width, blocks) if blocks else None
         self.consistency = _Consistency(problem) if consistency else None
+        self.gains = nn.Parameter(torch.ones(3, bands)) if refocusing else None
         predictors = 2 * window_reach(max(self.windows)) + 2 * psf_reach(self.psf, ratio)
+        predictors += displacement_reach(self.psf, ratio) + 1 if refocusing else 0
         convolutions = 2 + (2 + 2 * blocks if blocks else 0)
         self.halo = predictors + REACH + 2 + 2 * window_reach(NEARBY) - (-convolutions // ratio)
 
@@ -127,6 +134,8 @@ class LLANet(FusionMethod):
         weights = self._weights(lr_hsi, lr_msi, hr_msi)
         with torch.autocast(hr_msi.device.type, enabled=False):
             estimate = self._mix(predictors, weights.to(precision), hr_msi)
+            if self.gains is not None:
+                estimate = self._refocus(estimate, lr_hsi, self.gains)
             residual = lr_hsi - reduce_by_psf(estimate, self.psf, self.problem.ratio).to(precision)
             deviation = (local_mean(residual.square().mean(1, keepdim=True), NEARBY) + LEAST_RESIDUAL**2).sqrt()
             residual = upsample_bicubic(residual, size)
@@ -170,6 +179,14 @@ class LLANet(FusionMethod):
             weighted = weights[:, :, :, :, None, neighbour] * design[:, :, :, None]
             total = total + framed[:, row : row + height, column : column + width] @ weighted.flatten(3, 4)
         return _unblock(total, self.problem.ratio)
+
+    def _refocus(self, estimate: Tensor, lr_hsi: Tensor, gains: Tensor) -> Tensor:
+        """Move and focus every band of (B, C, H, W) as the LR-HSI has it."""
+        terms = derivatives(estimate)
+        multiples = displacement(estimate, terms, lr_hsi, self.psf, self.problem.ratio)
+        multiples = (gains[..., None, None] * multiples).flatten(1, 2)
+        multiples = F.interpolate(multiples, size=estimate.shape[-2:], mode="bilinear", align_corners=False)
+        return estimate + (multiples.view_as(terms) * terms).sum(1)
 
 
 class _Affinity(nn.Module):
