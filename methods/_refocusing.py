@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._local_regression import local_mean, solve, window_reach
+from ._local_regression import solve, window_reach
 from ._resampling import psf_reach, reduce
 
 WINDOW = 8.0
@@ -37,10 +37,24 @@ def displacement(estimate: Tensor, terms: Tensor, lr_hsi: Tensor, psf: Tensor, r
     reduced = reduce(terms, kernel, ratio, "edge").double()
     rows = torch.cat([residual[:, None], reduced], 1)  # (B, 4, C, h, w)
     moments = (rows[:, :, None] * reduced[:, None]).permute(0, 3, 1, 2, 4, 5)  # (B, C, 4, 3, h, w)
-    moments = local_mean(moments.flatten(1, 3), WINDOW).view_as(moments).flatten(0, 1)
+    moments = _wide_mean(moments).flatten(0, 1)
     moments[:, 1:].diagonal(0, 1, 2).add_(RIDGE)
     found = solve(moments, 1).view(len(estimate), -1, 3, *lr_hsi.shape[-2:])
     return found.transpose(1, 2).to(estimate.dtype)
+
+
+def _wide_mean(images: Tensor) -> Tensor:
+    """Mean of (..., h, w) in a window of `WINDOW` around every pixel, over what of the window lies in the image.
+
+    By products of matrices, because a window as wide as this one takes convolutions longer.
+    """
+    weights = []
+    for side in images.shape[-2:]:
+        places = torch.arange(side, dtype=images.dtype, device=images.device)
+        distances = places[:, None] - places
+        line = torch.exp(-0.5 * (distances / WINDOW) ** 2) * (distances.abs() <= window_reach(WINDOW))
+        weights.append(line / line.sum(1, keepdim=True))
+    return weights[0] @ images @ weights[1].T
 
 
 def displacement_reach(psf: Tensor, ratio: int) -> int:

@@ -211,19 +211,21 @@ def test_images_that_were_rescaled_do_not_break_it():
     assert rescaled < 10 * error + 1e-4
 
 
-@pytest.mark.parametrize("options", [{}, {"attention": False}, {"blocks": 0}, {"windows": (0.6, 1.5)}, {"blocks": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"attention": False}, {"blocks": 0}, {"refocusing": False}, {"windows": (0.6, 1.5)}, {"blocks": 1}]
+)
 @pytest.mark.parametrize("consistency", [True, False])
 def test_tiles_equal_the_whole_scene(options, consistency):
     here = problem()
-    lr_hsi, hr_msi, _ = (image[0].numpy() for image in scene(here, 72, 16))
+    lr_hsi, hr_msi, _ = (image[0].numpy() for image in scene(here, 120, 16))
     network = build(here, consistency=consistency, **options)
     whole = fuse(network, lr_hsi, hr_msi)
     tiles = [
         fuse(network, lr_hsi[:, rows], hr_msi[:, slice(4 * rows.start, 4 * rows.stop)])
-        for rows in (slice(0, 36 + network.halo), slice(36 - network.halo, 72))
+        for rows in (slice(0, 60 + network.halo), slice(60 - network.halo, 120))
     ]
-    np.testing.assert_allclose(tiles[0][:, :144], whole[:, :144], atol=2e-5)
-    np.testing.assert_allclose(tiles[1][:, 4 * network.halo :], whole[:, 144:], atol=2e-5)
+    np.testing.assert_allclose(tiles[0][:, :240], whole[:, :240], atol=2e-5)
+    np.testing.assert_allclose(tiles[1][:, 4 * network.halo :], whole[:, 240:], atol=2e-5)
 
 
 @pytest.mark.parametrize("operators", [{}, {"psf": None}, {"srf": None}, {"psf": None, "srf": None}])
