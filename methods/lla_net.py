@@ -4,14 +4,14 @@ The smifbench authors, "smifbench: a reproducible benchmark of hyperspectral/mul
 of this suite, published nowhere else; no code was consulted.
 
 Every LR pixel j holds predictors of the HSI around it that are linear in the MSI, f_j(m) = l_j + A_j (m - m_j), with
-slopes A_j from a regression in a window (as in `methods/local_gsa.py`), one predictor for each of the windows. A pixel
-x should follow the predictors of its own material, which interpolation by distance does not see. So attention
+slopes A_j from a regression in a window (as in `methods/local_gsa.py`), one predictor for each of several windows. A
+pixel x should follow the predictors of its own material, which interpolation by distance does not see. So attention
 mixes those of the LR pixels around:
 
     y(x) = sum_j w_j(x) f_j(m(x)),  w = softmax_j(q(x) k_j / sqrt(d) - beta |m(x) - m_j|^2 / v + bias[place of x, j])
 
 with q from the MSI and its detail, k from the LR-HSI and the reduced MSI by two convolutions each, and v the MSI's
-variance nearby. Then every band is moved and focused as the LR-HSI has it (`_refocusing.py`), the enlarged residual
+variance nearby. Then every band may be moved and focused as the LR-HSI has it (`_refocusing.py`), the enlarged residual
 is added as in GSA, some convolutions correct what is left, in units of the residual's size nearby, and a projection
 makes the result agree with both images where the operators are known.
 
@@ -83,7 +83,6 @@ class LLANet(FusionMethod):
     citation = "smifbench2026"
     recipe = Recipe(
         loss="rmse",
-        optimizer="muon",
         lr=3e-3,
         batch=8,
         patch=64,
@@ -92,17 +91,16 @@ class LLANet(FusionMethod):
         warmup=0.03,
         clip_norm=0.1,
         augment=True,
-        cover_borders=True,
     )
 
     def __init__(
         self,
         problem: FusionProblem,
-        windows: tuple[float, ...] = (0.6,),
+        windows: tuple[float, ...] = (0.6, 1.5),
         ridge: float = 3e-6,
         attention: bool = True,
         key_width: int = 16,
-        refocusing: bool = True,
+        refocusing: bool = False,
         blocks: int = 3,
         width: int = 48,
         consistency: bool = True,

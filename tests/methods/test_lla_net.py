@@ -126,7 +126,7 @@ def test_queries_that_know_the_material_mix_none_across_an_edge():
     lr_hsi, _ = seen(problem(), hr_hsi)
     here = problem(srf=None)
     # Windows of 2 to each side, twice, are of one material from the fifth LR pixel on; so weights are looked at.
-    network = build(here, blocks=0, windows=(0.6, 1.5))
+    network = build(here, blocks=0)
     lr_msi = seen(problem(msi_bands=MSI_BANDS), hr_msi[:, [0, 1, 0, 0, 0, 0]])[0][:, :MSI_BANDS]
     network.attention.beta.fill_(0.0)
     plain = network._weights(lr_hsi, lr_msi, hr_msi)
@@ -212,7 +212,15 @@ def test_images_that_were_rescaled_do_not_break_it():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"attention": False}, {"blocks": 0}, {"refocusing": False}, {"windows": (0.6, 1.5)}, {"blocks": 1}]
+    "options",
+    [
+        {},
+        {"attention": False},
+        {"blocks": 0},
+        {"windows": (0.6,)},
+        {"windows": (0.6,), "refocusing": True},
+        {"blocks": 1},
+    ],
 )
 @pytest.mark.parametrize("consistency", [True, False])
 def test_tiles_equal_the_whole_scene(options, consistency):

@@ -15,7 +15,9 @@ reduce = sys.modules["_smifbench_methods._resampling"].reduce
 
 RATIO = 4
 PSF = np.outer([1, 2, 2, 1], [1, 2, 2, 1]) / 36
-NETWORK = build_method("lla_net", FusionProblem(2, 2, RATIO, PSF, None)).requires_grad_(requires_grad=False)
+NETWORK = build_method("lla_net", FusionProblem(2, 2, RATIO, PSF, None), refocusing=True).requires_grad_(
+    requires_grad=False
+)
 
 
 def image(bands=2, size=96):
