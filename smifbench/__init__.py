@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from smifbench.problem import FusionProblem
     from smifbench.report.tables import to_latex
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "FusionMethod",
