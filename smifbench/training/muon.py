@@ -23,9 +23,8 @@ class Muon(torch.optim.AdamW):
     """Muon for weights of two dimensions and more, taken as (outputs, all else) matrices; AdamW for all others."""
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self) -> None:  # type: ignore[override]  # a closure that computes more gradients has no use here
         """Take one step; a kernel's gradient is given up with it."""
-        assert closure is None, "one gradient a step"
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim < 2 or weight.grad is None:
