@@ -107,8 +107,8 @@ class Patches:
         Scenes are drawn in proportion to their area, positions uniformly on the LR grid; where pixels are missing, from
         all places of all scenes at which a patch touches none. With `cover_borders`, positions are drawn from beyond
         the borders too and moved inside, so that border pixels are in as many patches as others; among missing pixels
-        it changes nothing. `augment` applies one random symmetry of the square to each
-        patch. The CPU's `generator` decides, so that all devices cut the same patches.
+        it changes nothing. `augment` applies one random symmetry of the square to each patch. The CPU's `generator`
+        decides, so that all devices cut the same patches.
         """
         draws = torch.rand(count, 4, generator=generator, dtype=torch.float64)
         areas = self.lr_sizes.prod(1).double().cumsum(0)
