@@ -354,6 +354,7 @@ def test_a_later_download_must_equal_the_first(serve, tmp_path):
         (zip_bytes({"a.png": b""}), "lacks 1 of 2 files, the first being b.png"),
         (b"", "does not begin as"),
     ],
+    ids=["page", "cut", "damaged", "incomplete", "empty"],
 )
 def test_a_file_placed_by_hand_passes_the_same_checks_and_is_never_overwritten(tmp_path, content, reason):
     (tmp_path / NAME).write_bytes(content)
