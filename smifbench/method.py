@@ -30,7 +30,7 @@ def _patch_mse(estimate: Tensor, truth: Tensor) -> Tensor:
 OPTIMIZERS = ("adam", "adamw", "muon")
 SCHEDULES = ("constant", "cosine", "step")
 SCALINGS = ("none", "standard")
-PRECISIONS = ("bf16", "float32")
+PRECISIONS = ("bf16", "bf16-anywhere", "float32")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Recipe:
         divided by the geometric mean of its own standard deviation and that of all bands, and its mean is then two
         deviations above 0.
     precision
-        Precision of products on a GPU: `"bf16"` (see `smifbench.system.precision`) or `"float32"`. On a CPU, all is
-        float32.
+        Precision of products in training: `"bf16"` on a GPU and float32 on a CPU, `"bf16-anywhere"` on both, which
+        is faster on CPUs that know bfloat16 and slower on others, or `"float32"` (see `smifbench.system.precision`).
     rollbacks
         How many times a loss that is not finite is answered by going back to the last point of the validation curve
         and on at half the learning rate. One more such loss ends the training.

@@ -136,7 +136,7 @@ class Training:
         model.scale(patches.hr_hsi, patches.lr_hsi, patches.hr_msi)
         self.model, self.patches, self.validation, self.recipe = model, patches, validation, recipe
         on_gpu = self.device.type == "cuda"
-        self.fast = on_gpu and recipe.precision == "bf16"
+        self.bf16 = recipe.precision == "bf16-anywhere" or (on_gpu and recipe.precision == "bf16")
         self.channels_last = on_gpu or model.network.channels_last
         if self.channels_last:
             for weight in model.parameters():
@@ -253,7 +253,7 @@ class Training:
         batch = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator, recipe.cover_borders)
         if not self.channels_last:
             batch = Batch(*(part.contiguous() for part in batch))
-        with fast_on_gpu(self.fast):
+        with fast_on_gpu(self.bf16):
             loss = self._gradients(batch)
         self.smallest_piece = min(self.smallest_piece, self.piece)
         if not self.warm:
@@ -357,7 +357,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.device)
         for lr_hsi, hr_msi, hr_hsi in zip(*(image.split(self.piece) for image in batch[:3]), strict=True):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 loss = self.loss(lr_hsi, hr_msi, hr_hsi, self.recipe.loss) * (len(lr_hsi) / self.recipe.batch)
             loss.backward()
             total += loss.detach()

@@ -726,7 +726,7 @@ def test_a_patch_that_does_not_fit_is_told(patch):
         ("optimizer", "sgd", "adam, adamw, muon"),
         ("schedule", "linear", "constant, cosine, step"),
         ("scaling", "whiten", "none, standard"),
-        ("precision", "fp8", "bf16, float32"),
+        ("precision", "fp8", "bf16, bf16-anywhere, float32"),
     ],
 )
 def test_a_recipe_names_what_it_knows(field, value, known):

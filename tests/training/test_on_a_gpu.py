@@ -63,7 +63,7 @@ def training(method, device=DEVICE, state=None, **recipe):
 
 def gradients(run):
     batch = run.patches.sample(run.recipe.batch, run.recipe.patch, True, run.generator)
-    with fast_on_gpu(run.fast):
+    with fast_on_gpu(run.bf16):
         loss = run._gradients(batch)
     weights = [weight.grad.flatten().double().cpu() for weight in run.model.parameters() if weight.grad is not None]
     return float(loss), torch.cat(weights)
