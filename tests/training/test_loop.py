@@ -780,5 +780,10 @@ def test_gpu_shortcuts_last_as_long_as_their_block():
         torch.use_deterministic_algorithms(before[2])
 
 
-def test_a_cpu_trains_in_float32_whatever_the_precision():
-    assert torch.equal(*(weights(finished(replace(RECIPE, precision=name))) for name in ("bf16", "float32")))
+def test_a_cpu_trains_in_float32_unless_bfloat16_is_asked_for_anywhere():
+    names = ("float32", "bf16", "bf16-anywhere", "bf16-anywhere")
+    exact, same, rounded, again = (weights(finished(replace(RECIPE, precision=name))) for name in names)
+    assert torch.equal(exact, same)
+    assert torch.equal(rounded, again)
+    assert not torch.equal(exact, rounded)
+    assert torch.allclose(exact, rounded, atol=1e-2)
