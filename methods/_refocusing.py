@@ -1,4 +1,11 @@
-"""Displacement and blur of every band of a scene against a prediction, measured at the low resolution."""
+"""Displacement and blur of every band of a scene against a prediction, measured at the low resolution and undone.
+
+The bands of a scene are seldom taken by the same optics at the same moment: a lens focuses one colour before another
+and magnifies one more than another, and things move between two exposures. But what is predicted from an MSI has the
+MSI's place and focus. To first order a band that is displaced, blurred or sharpened differs from its prediction by a
+multiple of each of its `derivatives`. The same holds of both reduced by the PSF, where a regression in a window finds
+the multiples (`displacement`).
+"""
 
 import torch
 from torch import Tensor
@@ -14,6 +21,19 @@ RIDGE = 1e-6
 """Mean square of derivatives, of images in [0,1], below which a window says nothing."""
 
 
+def refocus(estimate: Tensor, lr_hsi: Tensor, psf: Tensor, ratio: int, gains: Tensor | None = None) -> Tensor:
+    """Move and focus every band of (B, C, H, W) as the LR-HSI has it.
+
+    `gains` (3, C) say by what part of the displacement along rows and columns, and of the blur; None stands for all.
+    """
+    terms = derivatives(estimate)
+    multiples = displacement(estimate, terms, lr_hsi, psf, ratio)
+    if gains is not None:
+        multiples = gains[..., None, None] * multiples
+    multiples = F.interpolate(multiples.flatten(1, 2), size=estimate.shape[-2:], mode="bilinear", align_corners=False)
+    return estimate + (multiples.view_as(terms) * terms).sum(1)
+
+
 def derivatives(image: Tensor) -> Tensor:
     """Differences of (B, C, H, W) along rows and columns, and the sum of both second ones: (B, 3, C, H, W)."""
     framed = F.pad(image, (1, 1, 1, 1), mode="replicate")
@@ -24,14 +44,7 @@ def derivatives(image: Tensor) -> Tensor:
 
 @torch.no_grad()
 def displacement(estimate: Tensor, terms: Tensor, lr_hsi: Tensor, psf: Tensor, ratio: int) -> Tensor:
-    """Multiples (B, 3, C, h, w) of its derivatives by which an estimate (B, C, H, W) misses (B, C, h, w).
-
-    The bands of a scene are seldom taken by the same optics at the same moment: a lens focuses one colour before
-    another and magnifies one more than another, and things move between two exposures. But what is predicted from an
-    MSI has the MSI's place and focus. To first order a band that is displaced, blurred or sharpened differs from its
-    prediction by a multiple of each of the `derivatives`, `terms`. The same holds of both reduced by `psf`, where a
-    regression in a window finds the multiples.
-    """
+    """Multiples (B, 3, C, h, w) of its derivatives `terms` by which an estimate (B, C, H, W) misses (B, C, h, w)."""
     kernel = psf.to(estimate)
     residual = (lr_hsi - reduce(estimate, kernel, ratio, "edge")).double()
     reduced = reduce(terms, kernel, ratio, "edge").double()

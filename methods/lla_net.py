@@ -28,7 +28,7 @@ from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
 from ._local_regression import local_mean, regress_locally, window_reach
-from ._refocusing import derivatives, displacement, displacement_reach
+from ._refocusing import displacement_reach, refocus
 from ._resampling import psf_reach, reduce_by_psf, reducing_psf
 
 REACH = 2
@@ -133,7 +133,7 @@ class LLANet(FusionMethod):
         with torch.autocast(hr_msi.device.type, enabled=False):
             estimate = self._mix(predictors, weights.to(precision), hr_msi)
             if self.gains is not None:
-                estimate = self._refocus(estimate, lr_hsi, self.gains)
+                estimate = refocus(estimate, lr_hsi, self.psf, self.problem.ratio, self.gains)
             residual = lr_hsi - reduce_by_psf(estimate, self.psf, self.problem.ratio).to(precision)
             deviation = (local_mean(residual.square().mean(1, keepdim=True), NEARBY) + LEAST_RESIDUAL**2).sqrt()
             residual = upsample_bicubic(residual, size)
@@ -177,14 +177,6 @@ class LLANet(FusionMethod):
             weighted = weights[:, :, :, :, None, neighbour] * design[:, :, :, None]
             total = total + framed[:, row : row + height, column : column + width] @ weighted.flatten(3, 4)
         return _unblock(total, self.problem.ratio)
-
-    def _refocus(self, estimate: Tensor, lr_hsi: Tensor, gains: Tensor) -> Tensor:
-        """Move and focus every band of (B, C, H, W) as the LR-HSI has it."""
-        terms = derivatives(estimate)
-        multiples = displacement(estimate, terms, lr_hsi, self.psf, self.problem.ratio)
-        multiples = (gains[..., None, None] * multiples).flatten(1, 2)
-        multiples = F.interpolate(multiples, size=estimate.shape[-2:], mode="bilinear", align_corners=False)
-        return estimate + (multiples.view_as(terms) * terms).sum(1)
 
 
 class _Affinity(nn.Module):

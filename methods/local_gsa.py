@@ -27,6 +27,7 @@ from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
 from ._local_regression import local_mean, regress_locally, window_reach
+from ._refocusing import displacement_reach, refocus
 from ._regression import inverse_deviation, regress
 from ._resampling import psf_reach, reduce_by_psf, reducing_psf
 
@@ -45,6 +46,8 @@ class LocalGSA(FusionMethod):
         Standard deviation of the Gaussian window in LR pixels; more averages noise over more pixels.
     ridge
         Variance, as a part of an MSI band's over the scene, below which a window takes the slopes of the scene.
+    refocusing
+        Whether every band is then moved and focused as the LR-HSI has it, and what is left enlarged and added.
     """
 
     psf: Tensor
@@ -53,12 +56,14 @@ class LocalGSA(FusionMethod):
     trainable = False
     halo = None  # the slopes of the scene take all of it; once made, tiles will do (`for_scene`)
 
-    def __init__(self, problem: FusionProblem, window: float = 0.6, ridge: float = 1e-4) -> None:
+    def __init__(
+        self, problem: FusionProblem, window: float = 0.6, ridge: float = 1e-4, refocusing: bool = False
+    ) -> None:
         super().__init__(problem)
         for name, value in (("window", window), ("ridge", ridge)):
             if not value > 0:
                 raise UserError(f"option {name} of local_gsa must be above 0, not {value!r}")
-        self.window, self.ridge = window, ridge
+        self.window, self.ridge, self.refocusing = window, ridge, refocusing
         self.register_buffer("psf", reducing_psf(problem), persistent=False)
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
@@ -81,8 +86,11 @@ class _Prediction(FusionMethod):
     def __init__(self, method: LocalGSA, hsi_mean: Tensor, msi_mean: Tensor, scale: Tensor, slopes: Tensor) -> None:
         super().__init__(method.problem)
         self.psf, self.window, self.ridge = method.psf, method.window, method.ridge
+        self.refocusing = method.refocusing
         self.hsi_mean, self.msi_mean, self.scale, self.slopes = hsi_mean, msi_mean, scale, slopes
         self.halo = 2 * window_reach(self.window) + 2 + psf_reach(self.psf, method.problem.ratio)  # 2: enlargement
+        if self.refocusing:
+            self.halo += displacement_reach(self.psf, method.problem.ratio) + 3  # 2: enlargement, 1: derivatives
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         precision, size = torch.promote_types(lr_hsi.dtype, torch.float32), hr_msi.shape[-2:]
@@ -95,4 +103,8 @@ class _Prediction(FusionMethod):
             for band in range(hr_msi.shape[1]):  # one after another, as all slopes enlarged at once are many images
                 detail = (hr_msi[:, band, None] - self.msi_mean[:, band, None]) * self.scale[:, band, None]
                 estimate += upsample_bicubic(slopes[:, :, band].to(precision), size) * detail.to(precision)
+            if self.refocusing:
+                estimate = refocus(estimate, lr_hsi.to(precision), self.psf, self.problem.ratio)
+                residual = lr_hsi - reduce_by_psf(estimate, self.psf, self.problem.ratio)
+                estimate = estimate + upsample_bicubic(residual.to(precision), size)
             return estimate
