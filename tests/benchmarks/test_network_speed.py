@@ -1,7 +1,8 @@
 """Forward and backward of every network, to be read in units of one convolution measured in the same run.
 
 `pytest tests/benchmarks/test_network_speed.py` prints the table; `unit` is U, forward and backward of
-Conv2d(64, 64, 3, padding=1) on 1 x 64 x 128 x 128, float32. Networks see 31/3 bands, 64 x 64, ratio 4, batch 1, L1.
+Conv2d(64, 64, 3, padding=1) on 1 x 64 x 128 x 128, float32. Networks see 31/3 bands, 64 x 64, ratio 4, batch 1, L1, in
+the memory order of their training on a CPU.
 """
 
 import pytest
@@ -19,9 +20,18 @@ def test_unit(benchmark):
     benchmark.pedantic(lambda: convolution(image).sum().backward(), rounds=20, warmup_rounds=3)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16-anywhere"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_network(name, benchmark):
+def test_network(name, precision, benchmark):
     torch.manual_seed(0)
-    network = build_method(name, FusionProblem(31, 3, 4)).train()
-    images = torch.rand(1, 31, 16, 16), torch.rand(1, 3, 64, 64), torch.rand(1, 31, 64, 64)
-    benchmark.pedantic(lambda: network.training_loss(*images).backward(), rounds=7, warmup_rounds=2)
+    order = torch.channels_last if plugins.method_class(name).channels_last else torch.contiguous_format
+    network = build_method(name, FusionProblem(31, 3, 4)).train().to(memory_format=order)
+    shapes = (1, 31, 16, 16), (1, 3, 64, 64), (1, 31, 64, 64)
+    images = [torch.rand(shape).contiguous(memory_format=order) for shape in shapes]
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-anywhere"):
+            loss = network.training_loss(*images)
+        loss.backward()
+
+    benchmark.pedantic(step, rounds=7, warmup_rounds=2)
