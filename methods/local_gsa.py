@@ -15,6 +15,9 @@ covariances in the window, and S the slopes of GSA. Then, with the mean of A in 
 a predictor that is right at itself, l_j + A_j (MSI - m_j), and a pixel takes the mixture of the predictors around it
 by the weights of bicubic enlargement. With slopes that are the same everywhere, this is GSA and its enlarged residual.
 
+With `refocusing`, every band is then moved and focused as the LR-HSI has it (`_refocusing.py`), and what is left is
+enlarged and added as in GSA.
+
 Window and ridge were chosen on the five CAVE validation scenes, at ratios 4 and 8 together.
 """
 
@@ -35,8 +38,8 @@ from ._resampling import psf_reach, reduce_by_psf, reducing_psf
 class LocalGSA(FusionMethod):
     """Every LR pixel predicts the HSI around it from the MSI, by a regression in a window; a pixel mixes predictors.
 
-    A large ridge gives GSA. Scaling or shifting an MSI band changes nothing. An MSI without detail leaves the bicubic
-    image.
+    A large ridge gives GSA. Scaling or shifting an MSI band changes nothing. Without refocusing, an MSI without detail
+    leaves the bicubic image.
 
     Parameters
     ----------
@@ -90,7 +93,10 @@ class _Prediction(FusionMethod):
         self.hsi_mean, self.msi_mean, self.scale, self.slopes = hsi_mean, msi_mean, scale, slopes
         self.halo = 2 * window_reach(self.window) + 2 + psf_reach(self.psf, method.problem.ratio)  # 2: enlargement
         if self.refocusing:
-            self.halo += displacement_reach(self.psf, method.problem.ratio) + 3  # 2: enlargement, 1: derivatives
+            # The displacement, the derivatives, and the residual that is left: reduced, and enlarged.
+            self.halo += (
+                displacement_reach(self.psf, method.problem.ratio) + 1 + psf_reach(self.psf, method.problem.ratio) + 2
+            )
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         precision, size = torch.promote_types(lr_hsi.dtype, torch.float32), hr_msi.shape[-2:]

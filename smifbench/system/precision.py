@@ -1,10 +1,10 @@
-"""Precision and repeatability; a CPU gives the same bits every time.
+"""Precision and repeatability; a CPU of one kind gives the same bits every time.
 
-Every step of the DAG computes in float32 on every device, with one exception: training on a GPU by a recipe of
+Every step of the DAG computes in float32 on every device, with two exceptions. Training on a GPU by a recipe of
 precision "bf16" or "bf16-anywhere" is faster and does not repeat to the bit (validation and fusion do). Autocast
 computes products and convolutions in bfloat16, while weights, sums and the optimizer stay in float32; products that
 autocast leaves in float32 may use TF32; and kernels may be the fastest found by trial, also ones whose sums vary in
-their last digits. On a CPU, "bf16-anywhere" means autocast alone, which repeats to the bit on the same kind of CPU.
+their last digits. Training on a CPU by one of precision "bf16-anywhere" is under autocast, too, and repeats.
 """
 
 import os

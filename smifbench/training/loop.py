@@ -253,7 +253,7 @@ class Training:
         batch = self.patches.sample(recipe.batch, recipe.patch, recipe.augment, self.generator, recipe.cover_borders)
         if not self.channels_last:
             batch = Batch(*(part.contiguous() for part in batch))
-        with fast_on_gpu(self.bf16):
+        with fast_on_gpu(self.bf16 and self.device.type == "cuda"):
             loss = self._gradients(batch)
         self.smallest_piece = min(self.smallest_piece, self.piece)
         if not self.warm:
