@@ -91,12 +91,10 @@ class _Prediction(FusionMethod):
         self.psf, self.window, self.ridge = method.psf, method.window, method.ridge
         self.refocusing = method.refocusing
         self.hsi_mean, self.msi_mean, self.scale, self.slopes = hsi_mean, msi_mean, scale, slopes
-        self.halo = 2 * window_reach(self.window) + 2 + psf_reach(self.psf, method.problem.ratio)  # 2: enlargement
+        reach = psf_reach(self.psf, method.problem.ratio)
+        self.halo = 2 * window_reach(self.window) + 2 + reach  # 2: enlargement
         if self.refocusing:
-            # The displacement, the derivatives, and the residual that is left: reduced, and enlarged.
-            self.halo += (
-                displacement_reach(self.psf, method.problem.ratio) + 1 + psf_reach(self.psf, method.problem.ratio) + 2
-            )
+            self.halo += displacement_reach(self.psf, method.problem.ratio) + 1 + reach + 2  # 1: derivatives
 
     def forward(self, lr_hsi: Tensor, hr_msi: Tensor) -> Tensor:
         precision, size = torch.promote_types(lr_hsi.dtype, torch.float32), hr_msi.shape[-2:]
