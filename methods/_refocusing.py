@@ -22,9 +22,10 @@ RIDGE = 1e-6
 
 
 def refocus(estimate: Tensor, lr_hsi: Tensor, psf: Tensor, ratio: int, gains: Tensor | None = None) -> Tensor:
-    """Move and focus every band of (B, C, H, W) as the LR-HSI has it.
+    """Move and focus every band of an estimate (B, C, H, W) as the LR-HSI (B, C, H/r, W/r) has it; same shape.
 
-    `gains` (3, C) say by what part of the displacement along rows and columns, and of the blur; None stands for all.
+    `psf` (k, k), k >= r, reduces the estimate. `gains` (3, C) say by what part of the displacement along rows and
+    columns, and of the blur; None stands for all.
     """
     terms = derivatives(estimate)
     multiples = displacement(estimate, terms, lr_hsi, psf, ratio)
