@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from smifbench.dataset import DataSet
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 KINDS = {"methods": "method", "datasets": "data set"}
 """Folders of plug-ins, and what they hold."""
+
+_ONE_PARSES = Lock()
+"""In Python 3.11 threads that parse at once, as Snakemake's may, end in a SystemError (CPython's issue 106905)."""
 
 
 def folders(folder: str) -> list[Path]:
@@ -70,7 +74,7 @@ def sources(folder: str, name: str) -> list[Path]:
 
 def _imported(path: Path, homes: list[Path]) -> Iterator[tuple[str, list[Path]]]:
     """First names of the modules that a file imports, and the folders in which each may lie."""
-    for node in ast.walk(_parsed(path)):
+    for node in ast.walk(syntax_tree(path)):
         aliases = [alias.name for alias in getattr(node, "names", [])]
         if isinstance(node, ast.ImportFrom) and node.level < 2:
             modules, places = [node.module] if node.module else aliases, homes if node.level else [Path.cwd()]
@@ -80,6 +84,15 @@ def _imported(path: Path, homes: list[Path]) -> Iterator[tuple[str, list[Path]]]
             continue
         first = {module.partition(".")[0] for module in modules} - {PACKAGE.name}
         yield from ((module, places) for module in sorted(first))
+
+
+def syntax_tree(path: Path) -> ast.Module:
+    """Return the syntax tree of a Python file, in any thread; raises UserError where the file is no Python."""
+    try:
+        with _ONE_PARSES:
+            return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise UserError(f"{_shown(path)} cannot be read as Python: {error}") from error
 
 
 def _files_of(home: Path, module: str) -> list[Path]:
@@ -174,13 +187,6 @@ def _only_class(folder: str, name: str, base: type) -> type:
     if len(found) != 1:
         raise UserError(f"{_shown(file)} must hold exactly one public subclass of {base.__name__}, not {len(found)}")
     return found[0]
-
-
-def _parsed(path: Path) -> ast.Module:
-    try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
-        raise UserError(f"{_shown(path)} cannot be read as Python: {error}") from error
 
 
 def _shown(path: Path) -> Path:

@@ -1,5 +1,9 @@
 """Plug-ins of the current directory stand beside the suite's, and a mistake in one is told in one sentence."""
 
+import gc
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from smifbench import FusionProblem, UserError, build_method, plugins
@@ -120,3 +124,36 @@ def test_a_new_method_goes_into_the_current_directory(tmp_path, monkeypatch):
     for name in ("net_of_a_test", "gsa"):
         with pytest.raises(UserError, match=rf"methods/{name}.py exists already"):
             new_method(name)
+
+
+class Knot:
+    """Garbage that the collector alone finds, in the middle of parsing too, and that then lets other threads go on."""
+
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        sum(range(100))
+
+
+@pytest.fixture
+def restless():
+    """Threads that take turns, and a collector that runs, as often as can be."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(20)
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
+
+
+def test_threads_parse_side_by_side(restless):
+    """`ast.parse` alone ends in a SystemError in some of them on Python 3.11."""
+
+    def statements(_):
+        knots = [Knot() for _ in range(5)]
+        del knots
+        return len(plugins.syntax_tree(plugins.source("methods", "cnmf")).body)
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(statements, range(300)))) == 1

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import smifbench
+from smifbench.plugins import syntax_tree
 
 PACKAGE = Path(smifbench.__file__).parent
 
@@ -107,9 +108,7 @@ def _file(module: str) -> Path:
     return PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+_tree = cache(syntax_tree)
 
 
 @cache
