@@ -22,7 +22,7 @@ import numpy as np
 from smifbench.data.cubes.products import product_files, read_product
 from smifbench.data.cubes.reading import Cube, full_scale, nanometres
 from smifbench.data.responses import gaussian_response, load_response, spectral_response
-from smifbench.data.selection import FORM, BandChoice, band_maxima, choose_bands, parse_bands
+from smifbench.data.selection import BandChoice, band_maxima, choose_bands, parse_bands
 from smifbench.dataset import SPLITS, DataSet, extent
 from smifbench.errors import UserError, unknown
 
@@ -101,28 +101,22 @@ class Own(DataSet):
         scale: float | None = None,
         clip: bool = False,
         drop_bands: Sequence[int | Sequence[int]] = (),
-        bands: str | None = None,
+        bands: str | int | None = None,
         missing: float | Sequence[float] = (),
         response: str | Mapping[str, Mapping] = "sentinel2a_10m",
         split: Mapping[str, float] | None = None,
         regions: Mapping[str, Sequence[int]] | None = None,
         title: str = "Own scene",
     ) -> None:
-        _check("path", path, isinstance(path, str), "the name of a file")
-        _check("scale", scale, scale is None or (_is_number(scale) and scale > 0), "a positive number")
-        widths = bandwidths_nm is None or _is_number(bandwidths_nm) or _are_numbers(bandwidths_nm)
-        _check("bandwidths_nm", bandwidths_nm, widths, "a number or a list of numbers")
-        _check("clip", clip, isinstance(clip, bool), "true or false")
-        self.path, self.variable, self.band_axis, self.title = path, variable, band_axis, str(title)
+        _check("scale", scale, scale is None or scale > 0, "a positive number")
+        self.path, self.variable, self.band_axis, self.title = path, variable, band_axis, title
         self.scale, self.clip, self.stated_widths = scale, clip, bandwidths_nm
         self.stated_wavelengths = _stated_wavelengths(wavelengths_nm)
         self.drop_bands = _spans(drop_bands)
-        _check("bands", bands, bands is None or isinstance(bands, str | int), FORM)
         self.choice = BandChoice(tuple(self.drop_bands), dropping=True) if bands is None else parse_bands(str(bands))
         if bands is not None and self.drop_bands:
             raise UserError("data set own: bands and drop_bands are both stated; state one of them")
         fills = [missing] if isinstance(missing, int | float) else missing
-        _check("missing", missing, _are_numbers(fills), "a number or a list of numbers")
         self.fills = [float(fill) for fill in fills]
         self.response: str | Mapping | None = _checked_response(response)
         self.split = _checked_split(split or {})

@@ -107,7 +107,7 @@ class OwnPair(Own):
             super().__init__(hsi, scale=scale, clip=clip, split=split, regions=regions, title=title)
             Own(scale=msi_scale, response=response or "sentinel2a_10m")  # checks the two
         self.response = response
-        self.msi_scale, self.align = msi_scale, bool(align)
+        self.msi_scale, self.align = msi_scale, align
         listed = [msi] if isinstance(msi, str) else list(msi)
         self.hsi_files = ImageFiles([hsi], hsi_variable, hsi_band_axis, hsi_bands, _listed(hsi_missing))
         self.msi_files = ImageFiles(listed, msi_variable, msi_band_axis, msi_bands, _listed(msi_missing))

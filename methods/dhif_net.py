@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 _COLUMNS, _ROWS, _BANDS = -1, -2, -3
@@ -232,9 +233,7 @@ class DHIFNet(FusionMethod):
             raise UserError(f"dhif_net's taps must be odd, so that a filter has a middle; give 5 or 7, not {taps}")
         if filter_width is None:
             filter_width = taps * problem.bands
-        for name, value in (("width", width), ("stages", stages), ("filter_width", filter_width)):
-            if value < 1:
-                raise UserError(f"dhif_net's {name} is {value}; it must be at least 1")
+        at_least(1, "dhif_net", width=width, stages=stages, filter_width=filter_width)
         bands, msi_bands = problem.bands, problem.msi_bands
         # Convolutions of a stage: 2 before the U-Net, 62 down its five levels, 30 up, 2 in a head. Doublings in the
         # U-Net see 60 pixels, its poolings up to 16, a filter half its taps; the first image is a bicubic one.

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
@@ -108,6 +109,8 @@ class LLANet(FusionMethod):
         super().__init__(problem)
         if not windows or min(windows) <= 0 or ridge <= 0:
             raise UserError(f"lla_net needs windows and a ridge above 0, not {list(windows)} and {ridge}")
+        at_least(1, "lla_net", key_width=key_width, width=width)
+        at_least(0, "lla_net", blocks=blocks)
         self.windows, self.ridge = sorted(windows, reverse=True), ridge
         bands, msi_bands, ratio = problem.bands, problem.msi_bands, problem.ratio
         self.register_buffer("psf", reducing_psf(problem), persistent=False)

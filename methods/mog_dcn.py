@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 
@@ -132,9 +133,8 @@ class MoGDCN(FusionMethod):
         super().__init__(problem)
         bands, msi_bands, ratio = problem.bands, problem.msi_bands, problem.ratio
         kernel = max(13, ratio | 1) if kernel is None else kernel
-        for name, value, least in (("width", width, 1), ("stages", stages, 2), ("levels", levels, 1)):
-            if value < least:
-                raise UserError(f"option {name} of method mog_dcn must be at least {least}, not {value}")
+        at_least(1, "mog_dcn", width=width, levels=levels)
+        at_least(2, "mog_dcn", stages=stages)
         if kernel < ratio or kernel % 2 == 0:
             raise UserError(
                 f"option kernel of method mog_dcn is {kernel}; at ratio {ratio} it must be odd and at least {ratio}"

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 
@@ -132,9 +132,7 @@ class MSSJFL(FusionMethod):
         self, problem: FusionProblem, fh: int = 256, fm: int = 32, blocks: int = 5, slope: float = 1.0
     ) -> None:
         super().__init__(problem)
-        for name, value in (("fh", fh), ("fm", fm), ("blocks", blocks)):
-            if value < 1:
-                raise UserError(f"option {name} of method mssjfl must be at least 1, not {value}")
+        at_least(1, "mssjfl", fh=fh, fm=fm, blocks=blocks)
         bands, msi_bands, ratio = problem.bands, problem.msi_bands, problem.ratio
         joint = bands + msi_bands
         self.joint_lr = _Branch(joint, fh, blocks, slope, channel=True, spatial=True)

@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 
@@ -246,7 +247,7 @@ class MSSTNet(FusionMethod):
     Raises
     ------
     UserError
-        When the heads do not divide `spatial_width` or a branch has no scale.
+        When the heads do not divide `spatial_width`, a branch has no scale, or a size is below 1.
     """
 
     title = "MSST-Net"
@@ -279,6 +280,11 @@ class MSSTNet(FusionMethod):
         position_noise: float = 0.02,
     ) -> None:
         super().__init__(problem)
+        at_least(
+            1, "msst_net", features=features, blocks=blocks, spatial_width=spatial_width, heads=heads, layers=layers
+        )
+        at_least(1, "msst_net", spectral_widths=min(spectral_widths, default=1), patches=min(patches, default=1))
+        at_least(0, "msst_net", mlp_ratio=mlp_ratio, position_noise=position_noise)
         if spatial_width % heads:
             raise UserError(f"msst_net needs a spatial_width that {heads} heads divide, not {spatial_width}")
         if not spectral_widths or not patches:

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 _WINDOWS = (8, 4, 2)
@@ -183,9 +184,7 @@ class PSRT(FusionMethod):
         self, problem: FusionProblem, width: int = 32, heads: int = 8, mlp_ratio: float = 4.0, pyramids: int = 2
     ) -> None:
         super().__init__(problem)
-        for name, value in (("width", width), ("heads", heads), ("pyramids", pyramids)):
-            if value < 1:
-                raise UserError(f"psrt's {name} is {value}; it must be at least 1")
+        at_least(1, "psrt", width=width, heads=heads, pyramids=pyramids)
         if width % heads:
             raise UserError(f"psrt's width {width} is no multiple of its {heads} heads; choose heads that divide it")
         if int(width * mlp_ratio) < 1:

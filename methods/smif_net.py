@@ -31,6 +31,7 @@ from torch.nn import functional as F
 
 from smifbench.errors import UserError
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 
@@ -225,10 +226,10 @@ class SMIFNet(FusionMethod):
         cross_excitation: bool = False,
     ) -> None:
         super().__init__(problem)
-        _require(1, layers=layers, blocks=blocks, heads=heads, expansion=expansion)
-        _require(1, reduction=reduction, spatial_kernel=spatial_kernel)
-        _require(2, stages=stages)
-        _require(reduction, width=width)
+        at_least(1, "smif_net", layers=layers, blocks=blocks, heads=heads, expansion=expansion)
+        at_least(1, "smif_net", reduction=reduction, spatial_kernel=spatial_kernel)
+        at_least(2, "smif_net", stages=stages)
+        at_least(reduction, "smif_net", width=width)
         if spatial_kernel % 2 == 0:
             raise UserError(f"spatial_kernel of smif_net must be an odd number, not {spatial_kernel}")
         bands = problem.bands
@@ -266,9 +267,3 @@ class SMIFNet(FusionMethod):
         for block in self.smat:
             hsi = block(hsi, msi)
         return hsi.transpose(1, 2).unflatten(2, size)
-
-
-def _require(least: int, **options: int) -> None:
-    for option, value in options.items():
-        if not isinstance(value, int) or value < least:
-            raise UserError(f"{option} of smif_net must be an integer of at least {least}, not {value!r}")

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
@@ -91,6 +92,8 @@ class TSFN(FusionMethod):
         self, problem: FusionProblem, blocks: int = 12, width: int = 64, freeze_bn_after: int | None = None
     ) -> None:
         super().__init__(problem)
+        at_least(1, "tsfn", blocks=blocks, width=width)
+        at_least(0, "tsfn", freeze_bn_after=freeze_bn_after or 0)
         # Bicubic enlargement, then 3x3 convolutions: two in a block, two around the blocks, two to fuse.
         self.halo = 2 + math.ceil((2 * blocks + 4) / problem.ratio)
         self.freeze_bn_after = freeze_bn_after

@@ -13,13 +13,14 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from smifbench.dataset import DataSet
 from smifbench.errors import UserError, unknown
+from smifbench.options import fits, in_words, stated_types
 from smifbench.places import PACKAGE, ROOT
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def syntax_tree(path: Path) -> ast.Module:
     try:
         with _ONE_PARSES:
             return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise UserError(f"{_shown(path)} cannot be read as Python: {error}") from error
 
 
@@ -122,12 +123,9 @@ def dataset_class(name: str) -> type[DataSet]:
 
 
 def build_dataset(name: str, **options: object) -> DataSet:
-    """Build the data set of `datasets/<name>.py`; raises UserError for an unknown name or option."""
+    """Build the data set of `datasets/<name>.py`; raises UserError for an unknown name or option, or a wrong value."""
     cls = dataset_class(name)
-    known = dataset_options(name)
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of data set {name}", option, known)
+    _check_options(f"data set {name}", cls, options, dataset_options(name))
     dataset = cls(**options)
     _check_stated(source("datasets", name), dataset, ("title", "citation", "licence", "homepage"))
     return dataset
@@ -157,10 +155,25 @@ def method_options(cls: "type[FusionMethod]") -> dict[str, object]:
     return options if cls.trainable else {**options, "operators": "known"}
 
 
+def check_method_options(name: str, options: Mapping[str, object]) -> None:
+    """Raise UserError for an option that the method does not have, or a value of another type than it states."""
+    cls = method_class(name)
+    _check_options(f"method {name}", cls, options, method_options(cls))
+
+
 def is_random(method: str) -> bool:
     """Tell whether a method's result depends on a seed: it is trained, or takes an option `seed`."""
     cls = method_class(method)
     return cls.trainable or "seed" in method_options(cls)
+
+
+def _check_options(what: str, cls: type, options: Mapping[str, object], known: Iterable[str]) -> None:
+    types = stated_types(cls)
+    for option, value in options.items():
+        if option not in known:
+            raise unknown(f"option of {what}", option, known)
+        if option in types and not fits(value, types[option]):
+            raise UserError(f"option {option} of {what} must be {in_words(types[option])}, not {value!r}")
 
 
 def _options(cls: type) -> dict[str, object]:

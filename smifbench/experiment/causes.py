@@ -23,6 +23,7 @@ NEUTRAL = {
     "experiment.config": "reads the config; what a rule needs of it is a parameter of the rule",
     "experiment.outcome": "writes down how a run ended",
     "fusion.blind": "for methods that estimate their operators only, whose rules name it",
+    "options": "refuses values of options; those that pass are as they were",
     "places": "says where files lie, which decide for themselves",
     "plugins": "finds methods and data sets by name; their files count themselves",
     "run": "names a run",

@@ -347,10 +347,7 @@ def _check_names(experiment: Experiment) -> None:
         check_external(f"{method}/{variant}", about, experiment.ratios, experiment.protocols, scenes)
         if "estimates" in about:
             continue
-        known = plugins.method_options(plugins.method_class(method))
-        for option in about["options"]:
-            if option not in known:
-                raise unknown(f"option of method {method}", option, known)
+        plugins.check_method_options(method, about["options"])
         if "seed" in about["options"]:  # the same run would count once for each of the experiment's seeds
             raise UserError(
                 f"methods.{method}/{variant} states the option seed, which every run has from the experiment's seeds; "

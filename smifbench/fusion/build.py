@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from smifbench import plugins
-from smifbench.errors import UserError, unknown
+from smifbench.errors import UserError
 from smifbench.fusion.blind import Blind
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.fusion.weights import load_trained
@@ -32,13 +32,10 @@ def build_method(name: str, problem: FusionProblem, **options: object) -> Fusion
     Raises
     ------
     UserError
-        For an unknown method or option, with the nearest valid name.
+        For an unknown method or option, with the nearest valid name, and for a value that the option does not take.
     """
     cls = plugins.method_class(name)
-    known = plugins.method_options(cls)
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of method {name}", option, known)
+    plugins.check_method_options(name, options)
     operators = options.pop("operators", "known")
     if operators == "estimated":
         return Blind(cls, problem, options)

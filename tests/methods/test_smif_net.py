@@ -213,11 +213,11 @@ def test_traces():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"width": 3}, "width of smif_net must be an integer of at least 4"),
-        ({"width": 8, "reduction": 9}, "width of smif_net must be an integer of at least 9"),
-        ({"stages": 1}, "stages of smif_net must be an integer of at least 2"),
-        ({"heads": 0}, "heads of smif_net must be an integer of at least 1"),
-        ({"blocks": 2.0}, "blocks of smif_net must be an integer"),
+        ({"width": 3}, "width of method smif_net must be at least 4"),
+        ({"width": 8, "reduction": 9}, "width of method smif_net must be at least 9"),
+        ({"stages": 1}, "stages of method smif_net must be at least 2"),
+        ({"heads": 0}, "heads of method smif_net must be at least 1"),
+        ({"blocks": 2.0}, "blocks of method smif_net must be a whole number"),
         ({"spatial_kernel": 4}, "spatial_kernel of smif_net must be an odd number"),
     ],
 )
