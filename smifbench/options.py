@@ -40,13 +40,13 @@ def fits(value: object, kind: Any) -> bool:
 
 
 def in_words(kind: Any) -> str:
-    """Say what values a type has: "a list of whole numbers or null"."""
+    """Say what values a type has that refuses some: "a list of whole numbers or null"."""
     if _is_list(kind):
         items = ITEMS.get(get_args(kind)[0])
         return f"a list of {items}" if items else "a list"
     if _is_choice(kind):
         return " or ".join(map(in_words, get_args(kind)))
-    return WORDS.get(kind, getattr(get_origin(kind) or kind, "__name__", str(kind)))
+    return WORDS[kind]
 
 
 def _is_list(kind: Any) -> bool:
