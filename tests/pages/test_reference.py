@@ -169,3 +169,30 @@ def test_the_page_prints_what_the_authors_recipe_reaches():
     assert f"({here.psnr[4]:.2f} and {here.psnr[8]:.2f} in `psnr`)" in TEXT
     below = means.paper_psnr.gsa - here.paper_psnr
     assert f"{below[4]:.1f} and {below[8]:.1f} dB below the linear control" in TEXT
+
+
+def test_the_page_prints_what_the_small_budget_brings():
+    df = load_results(REFERENCE / "cave_small")
+    means = df.groupby(["method", "ratio"])[["paper_psnr", "sam", "train_steps"]].mean()
+    cost = pd.read_csv(REFERENCE / "cave_small" / "cost.csv").set_index(["method", "ratio"])
+    printed = published_as_printed().query("table == 1").set_index(["method", "ratio"]).paper_psnr
+    patch = read_json(REFERENCE / "cave_small" / "experiment.json")["methods"]["ssr_net/default"]["recipe"]["patch"]
+    table = {
+        METHODS[title]: cells for title, *cells in printed_rows("All networks of the paper under one small budget")
+    }
+    assert set(table) == set(df.method)
+    for method, cells in table.items():
+        steps, params = means.train_steps[method, 4], cost.params[method, 4]
+        budget = [f"{steps:.0f}", f"{steps * patch**2 / 1e6:.1f}", f"{params / 1000:.0f} k"] if params else [""] * 3
+        of_ratios = [
+            (
+                f"{cost.gmacs[method, ratio]:.2g}" if params else "",
+                printed.get((method, ratio), ""),
+                f"{means.paper_psnr[method, ratio]:.2f}",
+                f"{means.sam[method, ratio]:.2f}",
+            )
+            for ratio in (4, 8)
+        ]
+        assert cells == budget + list(itertools.chain(*of_ratios))
+    apart = df.psnr - df.paper_psnr
+    assert apart.groupby([df.method, df.ratio]).mean().round(2).eq(0.67).all()
