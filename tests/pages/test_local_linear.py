@@ -70,3 +70,22 @@ def test_what_each_part_brings():
     for variant, (psnr, sam, ergas, seconds) in means.iterrows():
         change = psnr - means.psnr.whole
         assert rows[f"`{variant}`"] == [f"{psnr:.2f}", f"{change:+.2f}", f"{sam:.3f}", f"{ergas:.3f}", f"{seconds:.0f}"]
+
+
+def test_what_minutes_of_training_bring():
+    df = load_results(REFERENCE / "lla_net_minutes").query("method == 'lla_net'")
+    keys = ["train_steps", "variant"]
+    means = df.groupby(keys)[["train_seconds", "psnr", "paper_psnr", "sam", "ergas"]].mean()
+    rows = [
+        [
+            f"`{name}`",
+            f"{steps:.0f}",
+            f"{seconds / 60:.1f}",
+            f"{psnr:.2f}",
+            f"{paper:.2f}",
+            f"{sam:.3f}",
+            f"{ergas:.3f}",
+        ]
+        for (steps, name), (seconds, psnr, paper, sam, ergas) in means.iterrows()
+    ]
+    assert table("trained for") == rows
