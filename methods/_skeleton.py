@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from smifbench.method import FusionMethod, Recipe
+from smifbench.options import at_least
 from smifbench.problem import FusionProblem
 
 from ._layers import upsample_bicubic
@@ -26,10 +27,11 @@ class Skeleton(FusionMethod):
 
     title = "Skeleton"
     citation = "author2026skeleton"
-    recipe = Recipe(loss="l1", optimizer="adam", lr=4e-4, batch=16, patch=64, epochs=500)
+    recipe = Recipe(loss="l1", lr=4e-4, batch=16, patch=64, epochs=500)
 
     def __init__(self, problem: FusionProblem, width: int = 64) -> None:
         super().__init__(problem)
+        at_least(1, "skeleton", width=width)
         self.body = nn.Sequential(
             nn.Conv2d(problem.msi_bands + problem.bands, width, 3, padding=1),
             nn.ReLU(),

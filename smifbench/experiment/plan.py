@@ -2,10 +2,12 @@
 
 import math
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
+from smifbench import plugins
 from smifbench.evaluation.cost import count_macs, count_parameters
 from smifbench.experiment.config import Experiment
 from smifbench.fusion import build
@@ -68,6 +70,7 @@ def summary(experiment: Experiment, tflops: float | None = None) -> str:
     """
     said = "" if tflops else ", which is assumed; state it by --tflops"
     tflops = tflops or ASSUMED_TFLOPS["cpu" if experiment.device == "cpu" else "gpu"]
+    _build_solvers(experiment)
     runs, trainings, disk = experiment.runs(), training_plan(experiment), disk_plan(experiment)
     hours = trainings.seconds.fillna(trainings.pflop * 1e3 / tflops) / 3600
     columns = {"hours": hours, "pflop": trainings.pflop}
@@ -76,13 +79,22 @@ def summary(experiment: Experiment, tflops: float | None = None) -> str:
     parts = ", ".join(f"{kind} {size / 1e9:.3g} GB" for kind, size in disk.items())
     return "\n".join(
         [
-            table.to_string(index=False),
-            "",
+            *([] if table.empty else [table.to_string(index=False), ""]),
             f"{experiment.name}: {len(runs)} runs, {int(trainings.runs.sum())} of them trained",
             f"training: {hours.sum():.3g} hours on a device that sustains {tflops:g} x 10^12 operations a second{said}",
             f"disk: {sum(disk.values()) / 1e9:.3g} GB ({parts}), and the downloaded archives",
         ]
     )
+
+
+def _build_solvers(experiment: Experiment) -> None:
+    """Build what is not trained, so that an impossible option is told before anything runs."""
+    for (msi_bands, bands), ratio in product(_bands(experiment).values(), experiment.ratios):
+        problem = FusionProblem(bands, msi_bands, ratio)
+        for (method, _), about in experiment.methods.items():
+            solves = method not in experiment.external and not experiment.trains(method)
+            if solves and not plugins.method_class(method).skip(problem):
+                build.build_method(method, problem, **about["options"])
 
 
 def _train_row(

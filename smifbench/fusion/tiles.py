@@ -16,6 +16,7 @@ import torch
 from smifbench.errors import UserError
 from smifbench.fusion.scaled import ScaledNetwork
 from smifbench.method import FusionMethod, check_estimate
+from smifbench.problem import FusionProblem
 from smifbench.system.memory import memory_ran_out, peak_bytes
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ PROBE = 128
 """Side in HR pixels of the corner on which the memory for a pixel is measured."""
 HEADROOM = 1.5
 """Factor between the memory of a process and that of the measured tensors: scratch space of libraries, gaps."""
+BRIGHTEST = 10.0
+"""Value that no image in [0,1] has, glints included; beyond it an image has not been scaled."""
 
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
@@ -65,10 +68,11 @@ def fuse(
     Raises
     ------
     UserError
-        When the two images are not of one scene, when the method returns another shape or values that are NaN or
-        infinite, or when the scene does not fit into the memory and the method cannot fuse tiles that do.
+        When the two images are not of one scene, not of the bands and ratio that the method was built for, of integers,
+        NaN or, for a network, far above 1; when the method returns another shape or values that are NaN or infinite; or
+        when the scene does not fit into the memory and the method cannot fuse tiles that do.
     """
-    _check_sizes(lr_hsi, hr_msi)
+    _check_images(model.problem, lr_hsi, hr_msi)
     device = torch.device(device)
     model.to(device).eval()
     whole = math.prod(hr_msi.shape[1:])
@@ -87,10 +91,17 @@ def fuse(
         torch.cuda.empty_cache()
 
 
-def _check_sizes(lr_hsi: np.ndarray, hr_msi: np.ndarray) -> None:
+def _check_images(problem: FusionProblem, lr_hsi: np.ndarray, hr_msi: np.ndarray) -> None:
+    for name, image in (("lr_hsi", lr_hsi), ("hr_msi", hr_msi)):
+        if not np.issubdtype(image.dtype, np.floating):
+            raise UserError(f"{name} holds values of type {image.dtype}; divide it by the value that is 1")
     if lr_hsi.ndim == hr_msi.ndim == 3 and all(lr_hsi.shape[1:]):
         height, width = (hr // lr for lr, hr in zip(lr_hsi.shape[1:], hr_msi.shape[1:], strict=True))
         if height == width > 0 and hr_msi.shape[1:] == (lr_hsi.shape[1] * height, lr_hsi.shape[2] * width):
+            given, known = (len(lr_hsi), len(hr_msi), height), (problem.bands, problem.msi_bands, problem.ratio)
+            if given != known:
+                words = ("{} bands with {} at ratio {}".format(*numbers) for numbers in (known, given))
+                raise UserError("the method was built to fuse {}, and these images have {}".format(*words))
             return
     raise UserError(
         f"lr_hsi has shape {lr_hsi.shape} and hr_msi {hr_msi.shape}; give lr_hsi first, as (bands, height, width), and "
@@ -126,9 +137,16 @@ def _fuse_windows(
 def _forward(
     model: FusionMethod | ScaledNetwork, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    estimate = model(*_batch(lr_hsi, hr_msi, device))
+    images = _batch(lr_hsi, hr_msi, device)
+    brightest = max(float(image.max()) for image in images)
+    if isinstance(model, ScaledNetwork) and brightest > BRIGHTEST:
+        raise UserError(f"values reach {brightest:g}, and a network takes images in [0,1]; divide both by what is 1")
+    estimate = model(*images)
     check_estimate(estimate, (1, len(lr_hsi), *hr_msi.shape[1:]))
     if not torch.isfinite(estimate).all():
+        for name, image in zip(("lr_hsi", "hr_msi"), images, strict=True):
+            if not image.isfinite().all():
+                raise UserError(f"{name} holds NaN or infinite values; fill them before it is fused")
         raise UserError(f"forward returned {int((~torch.isfinite(estimate)).sum())} NaN or infinite values")
     return estimate[0].float().cpu().numpy()
 

@@ -72,6 +72,8 @@ def load_method(
             raise UserError(f"{folder} names one network by itself; leave out {', '.join(given)}")
         return zoo.find(str(folder)).load()
     if method is None:
+        if not Path(folder).is_dir():
+            raise UserError(f"there is no folder {folder}; shipped weights are named as in load_method('zoo:{folder}')")
         raise UserError(
             f"{folder} may hold several networks; name the method, as in load_method('{folder}', 'ssr_net')"
         )

@@ -29,6 +29,7 @@ def new_method(name: str) -> Path:
     for old, new in {
         "Skeleton:": f"{name}:",
         "class Skeleton": f"class {''.join(word.capitalize() for word in words)}",
+        'at_least(1, "skeleton"': f'at_least(1, "{name}"',
         'title = "Skeleton"': f'title = "{" ".join(words).title()}"',
         "2026skeleton": f"2026{''.join(words)}",
     }.items():

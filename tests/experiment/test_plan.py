@@ -100,3 +100,20 @@ def test_a_rate_is_a_number_above_0(rate, capsys):
 def test_what_the_run_would_refuse_is_refused_before(changes, sentence):
     with pytest.raises(UserError, match=re.escape(sentence)):
         check_experiment({**CONFIG, **changes})
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "sentence"),
+    [
+        ("local_gsa", {"window": -1}, "window of local_gsa must be above 0"),
+        ("cnmf", {"iterations": -1}, "iterations is -1"),
+        ("gsa", {"operators": "foo"}, "known or estimated"),
+    ],
+)
+def test_an_impossible_option_of_a_solver_is_told_by_the_plan(method, options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        summary(check_experiment({**CONFIG, "methods": {method: {"options": options}}}))
+
+
+def test_without_training_the_plan_has_no_table():
+    assert summary(check_experiment({**CONFIG, "methods": {"gsa": {}}})).startswith(CONFIG["experiment"])

@@ -223,3 +223,20 @@ def test_what_is_no_image_is_refused():
 
     with pytest.raises(UserError, match=r"forward returned tuple instead of a tensor of shape \(1, 4, 32, 32\)"):
         fuse(Both(FusionProblem(BANDS, MSI_BANDS, 4)), *images(32, 32))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda lr, hr: (lr[:3], hr), "built to fuse 4 bands with 2 at ratio 4, and these images have 3 bands with 2"),
+        (lambda lr, hr: (lr, hr[:1]), "these images have 4 bands with 1 at ratio 4"),
+        (lambda lr, hr: (lr, hr[:, ::2, ::2]), "these images have 4 bands with 2 at ratio 2"),
+        (lambda lr, hr: (lr, (255 * hr).astype(np.uint8)), "hr_msi holds values of type uint8; divide it"),
+        (lambda lr, hr: (255 * lr, 255 * hr), "a network takes images in \\[0,1\\]; divide both"),
+        (lambda lr, hr: (lr * np.where(lr > 0.5, np.nan, 1).astype(np.float32), hr), "lr_hsi holds NaN"),
+    ],
+)
+def test_images_that_the_method_does_not_know_are_refused(change, sentence):
+    network = ScaledNetwork(build("ssr_net"))
+    with pytest.raises(UserError, match=sentence):
+        fuse(network, *change(*images(16, 16)))

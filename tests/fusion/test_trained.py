@@ -56,3 +56,8 @@ def test_what_cannot_be_loaded_is_told_in_one_sentence(results, arguments, sente
 def test_a_folder_without_runs_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no runs"):
         smifbench.load_method(tmp_path, "ssr_net")
+
+
+def test_a_name_without_zoo_is_no_folder():
+    with pytest.raises(UserError, match=r"no folder lla_net-cave-x4; .* load_method\('zoo:lla_net-cave-x4'\)"):
+        smifbench.load_method("lla_net-cave-x4")

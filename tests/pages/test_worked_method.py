@@ -16,6 +16,7 @@ from smifbench.fusion.build import RunMethod
 from smifbench.steps.fuse import fuse
 from smifbench.steps.train import train
 from smifbench.system.files import read_json
+from smifbench.tools.scaffold import new_method
 
 PAGE = (plugins.ROOT / "docs" / "add_method.md").read_text()
 METHOD = re.search(r"```python\n(class MyNet.*?)```", PAGE, re.DOTALL).group(1)
@@ -57,3 +58,10 @@ def test_the_method_is_trained_by_the_recipe_that_is_printed(experiment, tmp_pat
     fuse(RunMethod(run, {}, trained), Path("pairs"), Path("fused"))
     assert read_json("fused/facts.json")["status"] == "ok"
     assert smifbench.load_method("results/mine", NAME).network.title == "My Net"
+
+
+def test_the_page_prints_what_new_method_writes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = set(new_method("my_net").read_text().splitlines())
+    printed = [line.partition("  #")[0] for line in METHOD.splitlines()]
+    assert [line for line in printed if line not in written] == []
