@@ -107,8 +107,9 @@ class LLANet(FusionMethod):
         consistency: bool = True,
     ) -> None:
         super().__init__(problem)
-        if not windows or min(windows) <= 0 or ridge <= 0:
-            raise UserError(f"lla_net needs windows and a ridge above 0, not {list(windows)} and {ridge}")
+        for name, least in (("windows", min(windows, default=0)), ("ridge", ridge)):
+            if least <= 0:
+                raise UserError(f"option {name} of lla_net must be above 0, not {least!r}")
         at_least(1, "lla_net", key_width=key_width, width=width)
         at_least(0, "lla_net", blocks=blocks)
         self.windows, self.ridge = sorted(windows, reverse=True), ridge

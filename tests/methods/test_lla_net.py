@@ -263,5 +263,5 @@ def test_a_few_steps_go_below_the_untrained():
 
 @pytest.mark.parametrize("options", [{"windows": ()}, {"windows": (0.6, 0)}, {"ridge": 0}])
 def test_refuses_options_without_meaning(options):
-    with pytest.raises(UserError, match="lla_net needs windows and a ridge above 0"):
+    with pytest.raises(UserError, match=f"option {min(options)} of lla_net must be above 0"):
         build_method("lla_net", problem(), **options)
