@@ -137,10 +137,9 @@ def _fuse_windows(
 def _forward(
     model: FusionMethod | ScaledNetwork, lr_hsi: np.ndarray, hr_msi: np.ndarray, device: torch.device
 ) -> np.ndarray:
-    images = _batch(lr_hsi, hr_msi, device)
-    brightest = max(float(image.max()) for image in images)
-    if isinstance(model, ScaledNetwork) and brightest > BRIGHTEST:
+    if isinstance(model, ScaledNetwork) and (brightest := max(lr_hsi.max(), hr_msi.max())) > BRIGHTEST:
         raise UserError(f"values reach {brightest:g}, and a network takes images in [0,1]; divide both by what is 1")
+    images = _batch(lr_hsi, hr_msi, device)
     estimate = model(*images)
     check_estimate(estimate, (1, len(lr_hsi), *hr_msi.shape[1:]))
     if not torch.isfinite(estimate).all():
