@@ -33,7 +33,7 @@ def fits(value: object, kind: Any) -> bool:
         number = isinstance(value, Integral if kind is int else Real)
         return number and not isinstance(value, bool) and math.isfinite(cast(float, value))
     if _is_list(kind):
-        return isinstance(value, list | tuple) and all(fits(item, get_args(kind)[0]) for item in value)
+        return isinstance(value, list | tuple) and all(fits(item, _items(kind)[0]) for item in value)
     if _is_choice(kind):
         return any(fits(value, choice) for choice in get_args(kind))
     return True
@@ -42,7 +42,7 @@ def fits(value: object, kind: Any) -> bool:
 def in_words(kind: Any) -> str:
     """Say what values a type has that refuses some: "a list of whole numbers or null"."""
     if _is_list(kind):
-        items = ITEMS.get(get_args(kind)[0])
+        items = ITEMS.get(_items(kind)[0])
         return f"a list of {items}" if items else "a list"
     if _is_choice(kind):
         return " or ".join(map(in_words, get_args(kind)))
@@ -50,7 +50,12 @@ def in_words(kind: Any) -> str:
 
 
 def _is_list(kind: Any) -> bool:
-    return get_origin(kind) in (list, tuple, Sequence)
+    return get_origin(kind) in (list, tuple, Sequence) and len(_items(kind)) == 1
+
+
+def _items(kind: Any) -> list[Any]:
+    """Return the different types that the items of a list are stated to have."""
+    return list(dict.fromkeys(item for item in get_args(kind) if item is not ...))
 
 
 def _is_choice(kind: Any) -> bool:
