@@ -1,9 +1,8 @@
 """The page on local linear fusion prints what its rows hold."""
 
-import itertools
-
 import pandas as pd
 import pytest
+from printed import table_after
 
 from smifbench import load_results, plugins
 from smifbench.paper.published import published_as_printed
@@ -15,10 +14,8 @@ RATIOS = {4: REFERENCE / "cave_cpu", 8: REFERENCE / "cave_cpu_x8"}
 
 
 def table(head):
-    """Cells of the table whose header begins with `head`, row by row."""
-    lines = itertools.dropwhile(lambda line: not line.startswith(f"| {head} |"), PAGE.splitlines())
-    rows = itertools.takewhile(lambda line: line.startswith("|"), lines)
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in list(rows)[2:]]
+    """Rows of the table whose header begins with `head`."""
+    return table_after(PAGE, f"| {head} |")
 
 
 def titled(variants):

@@ -4,6 +4,7 @@ import itertools
 
 import pandas as pd
 import pytest
+from printed import table_after
 
 from smifbench import load_results, plugins
 from smifbench.paper.published import published_as_printed
@@ -30,10 +31,8 @@ def test_rows_are_complete_and_say_where_they_come_from(folder):
 
 
 def printed_rows(heading):
-    """Cells of the first table under a heading, row by row."""
-    lines = PAGE[PAGE.index(f"## {heading}") :].splitlines()
-    table = itertools.takewhile(bool, itertools.dropwhile(lambda line: not line.startswith("|"), lines))
-    return [line.strip("| ").split(" | ") for line in list(table)[2:]]
+    """Rows of the first table under a heading."""
+    return table_after(PAGE, f"## {heading}")
 
 
 def test_the_page_prints_the_means_of_the_solvers_rows():
